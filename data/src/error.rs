@@ -1,0 +1,35 @@
+//! Why data could not be understood, read or written.
+#![allow(missing_docs)] // the messages are the documentation
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// What the functions of this crate return.
+pub type Result<T, E = DataError> = std::result::Result<T, E>;
+
+/// What was found, what was wanted, and what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    #[error("voxel size must be three positive, finite numbers in µm (z, y, x), got {um:?}")]
+    VoxelSize { um: [f64; 3] },
+    #[error("a volume needs at least one voxel along each axis, got z, y, x = {shape:?}")]
+    EmptyVolume { shape: [usize; 3] },
+    #[error("volumes on one grid wanted, got {found:?} voxels beside {wanted:?} (z, y, x)")]
+    GridMismatch { found: [usize; 3], wanted: [usize; 3] },
+    #[error("a rigid motion keeps lengths and handedness; this matrix does not (error {error:.3})")]
+    NotRigid { error: f64 },
+    #[error("column {column:?} has {found} values for {wanted} cells")]
+    ColumnLength { column: String, found: usize, wanted: usize },
+    #[error("two columns are named {column:?}; give each its own name")]
+    DuplicateColumn { column: String },
+    #[error("cell {cell:?} of specimen {specimen:?} occurs twice; each cell needs one row")]
+    DuplicateCell { specimen: String, cell: String },
+    #[error("no column {column:?}; there are: {available}")]
+    MissingColumn { column: String, available: String },
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+}
