@@ -11,6 +11,7 @@
 
 pub mod error;
 pub mod frame;
+pub mod image;
 pub mod labels;
 pub mod table;
 pub mod volume;
