@@ -161,7 +161,7 @@ fn is_contiguous(page: &Page) -> bool {
 
 fn contiguous_places(first: &Page, meaning: &Meaning, bytes: &FileBytes) -> Result<Vec<usize>> {
     let grid = meaning.grid;
-    let needed = first.plane_bytes() * first.samples as u128 * grid.n_planes();
+    let needed = (first.plane_bytes() * first.samples as u128).saturating_mul(grid.n_planes());
     let start = first.chunks[0].0;
     let room = bytes.len().saturating_sub(start);
     if needed > u128::from(room) {
