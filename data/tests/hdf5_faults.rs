@@ -6,6 +6,7 @@ use hdf5_metno::File;
 use ndarray::{Array2, Array3};
 use primordia_data::image::{ImageFile, ImageProblem, write_labels};
 use primordia_data::{DataError, Labels, VoxelSize};
+use proptest::prelude::*;
 
 fn created(folder: &Path, fill: impl FnOnce(&File)) -> PathBuf {
     let path = folder.join("specimen_17.h5");
@@ -111,5 +112,35 @@ fn truncated_files_are_errors() {
         let result = ImageFile::open(&path).and_then(|image| image.read_labels());
         let message = result.unwrap_err().to_string();
         assert!(message.contains("specimen_17.h5"), "{message}");
+    }
+}
+
+fn seed() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seed.h5");
+    let labels = Array3::from_shape_fn((4, 9, 9), |(z, y, x)| (z * y * x) as u32);
+    let labels = Labels::from_voxels(labels, VoxelSize::from_um([1.0, 0.5, 0.5]).unwrap()).unwrap();
+    write_labels(&path, &labels).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn changed_bytes_never_panic(
+        seed in Just(seed()),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = seed;
+        for (place, value) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("specimen_17.h5");
+        std::fs::write(&path, &bytes).unwrap();
+        // Either answer is right; a panic is not.
+        let _ = ImageFile::open(&path).and_then(|image| image.read_labels());
     }
 }
