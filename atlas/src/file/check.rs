@@ -263,18 +263,19 @@ fn check_specimen(specimen: &Specimen, found: &mut Vec<Problem>) {
 
 fn check_paths<'a>(
     kind: &'static str,
-    paths: impl Iterator<Item = &'a String> + Clone,
+    paths: impl Iterator<Item = &'a String>,
     found: &mut Vec<Problem>,
 ) {
-    let all: BTreeSet<&str> = paths.clone().map(String::as_str).collect();
-    for path in paths {
-        for part in path.split('/') {
-            storable(kind, part, found);
-        }
-        let folders = path.match_indices('/').map(|(end, _)| &path[..end]);
-        for folder in folders.filter(|folder| all.contains(folder)) {
-            found.push(Problem::PathIsFolder { path: folder.to_owned() });
-        }
+    let paths: BTreeSet<&str> = paths.map(String::as_str).collect();
+    let folders: BTreeSet<&str> = paths
+        .iter()
+        .flat_map(|path| path.match_indices('/').map(|(end, _)| &path[..end]))
+        .collect();
+    for path in &paths {
+        path.split('/').for_each(|part| storable(kind, part, found));
+    }
+    for path in paths.intersection(&folders) {
+        found.push(Problem::PathIsFolder { path: (*path).to_owned() });
     }
 }
 
@@ -310,7 +311,8 @@ fn check_texts(atlas: &Atlas, found: &mut Vec<Problem>) {
             .for_each(|text| no_nul("specimens", text));
     }
     for score in &atlas.scores {
-        [&score.protein, &score.target, &score.model].map(|text| no_nul("scores", text));
+        let texts = [&score.protein, &score.target, &score.model];
+        texts.into_iter().for_each(|text| no_nul("scores", text));
     }
     atlas.texts.values().flatten().for_each(|text| no_nul("texts", text));
     let once = [&atlas.name, &provenance.primordia_version, &provenance.experiment];
