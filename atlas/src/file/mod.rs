@@ -6,8 +6,13 @@ use primordia_data::CellId;
 
 mod check;
 mod contacts;
+mod decode;
+mod encode;
 mod example;
 mod model;
+mod read;
+mod replace;
+mod write;
 
 pub use check::Problem;
 pub use contacts::Contacts;
@@ -16,6 +21,13 @@ pub use model::{
     ShapeBlock, Specimen,
 };
 
+pub use read::{Header, read, read_header};
+pub(crate) use replace::replace;
+pub use write::write;
+
+/// What `uns/primordia/format` says in every atlas.
+const FORMAT: &str = "primordia-atlas";
+
 /// The version of the atlas file that this program writes; it reads this and every older one.
 pub const FORMAT_VERSION: u64 = 1;
 
@@ -23,3 +35,27 @@ pub const FORMAT_VERSION: u64 = 1;
 pub(crate) fn row_name(cell: &CellId) -> String {
     format!("{}/{}", cell.specimen, cell.cell)
 }
+
+/// The version of each part of `uns/primordia`, of which a reader needs to understand only those
+/// that it uses.
+const PART_VERSIONS: [(&str, u64); 6] = [
+    ("arrays", 1),
+    ("proteins", 1),
+    ("provenance", 1),
+    ("scores", 1),
+    ("shape", 1),
+    ("specimens", 1),
+];
+
+/// The key in `obsm` of shape space number `at`: the first is plain `shape`.
+fn shape_key(at: usize, name: &str) -> String {
+    if at == 0 { "shape".to_owned() } else { format!("shape_{name}") }
+}
+
+/// The key in `obsm` of one array of a protein.
+fn protein_key(protein: &str, part: &str) -> String {
+    format!("protein_{protein}_{part}")
+}
+
+#[cfg(test)]
+mod tests;
