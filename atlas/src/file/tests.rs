@@ -1,14 +1,52 @@
 //! The file as a whole: what is written is read, and nothing that is damaged makes a panic.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use ndarray::Array2;
 use primordia_data::CellId;
 use tempfile::TempDir;
 
-use super::{Atlas, Column, Protein, Specimen, read, read_header, write};
+use super::{Atlas, Column, ColumnValues, Protein, Specimen, read, read_header, write};
 use crate::error::AtlasError;
+
+/// The Python that has anndata: `$PRIMORDIA_PYTHON`, or the one in the repository's `.venv`.
+fn python() -> Option<PathBuf> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let python = std::env::var_os("PRIMORDIA_PYTHON")
+        .map_or_else(|| repository.join(".venv/bin/python"), PathBuf::from);
+    if python.is_file() {
+        return Some(python);
+    }
+    eprintln!("SKIPPED: no Python at {} (set PRIMORDIA_PYTHON)", python.display());
+    None
+}
+
+#[test]
+fn anndata_opens_an_atlas_and_what_it_writes_is_an_atlas() {
+    let Some(python) = python() else { return };
+    let folder = Folder::new();
+    let (path, rewritten) = (folder.example("atlas.h5"), folder.path("rewritten.h5ad"));
+    let subset = folder.path("subset.h5ad");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/reference/anndata_roundtrip.py");
+    let done =
+        Command::new(python).arg(script).args([&path, &rewritten, &subset]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+
+    let mut again = read(&rewritten).unwrap();
+    let added = again.columns.split_off(3);
+    assert_eq!(told(&again), told(&Atlas::example()));
+    assert_eq!(added.len(), 2);
+    let told_column = format!("{:?}", added[0].values);
+    assert_eq!(told_column, r#"Text([Some("a"), Some("b"), Some("a"), None, Some("b")])"#);
+    assert!(matches!(&added[1].values, ColumnValues::Number(counts) if counts[4] == 5.0));
+
+    let first_two = read(&subset).unwrap();
+    assert_eq!(first_two.n_cells(), 2);
+    assert_eq!(first_two.specimens[0].n_cells, 2);
+    assert_eq!(first_two.contacts.unwrap().pairs().collect::<Vec<_>>(), [(0, 1, 12.5)]);
+}
 
 struct Folder(TempDir);
 
@@ -143,7 +181,7 @@ fn other_files_are_told_from_atlases() {
     assert!(anndata.to_string().contains("an AnnData file that Primordia did not write"));
 }
 
-fn change(path: &std::path::Path, change: impl FnOnce(&hdf5_metno::File)) {
+fn change(path: &Path, change: impl FnOnce(&hdf5_metno::File)) {
     let file = hdf5_metno::File::open_rw(path).unwrap();
     change(&file);
     file.close().unwrap();
