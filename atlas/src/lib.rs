@@ -1,1 +1,7 @@
-//! placeholder
+//! Cell atlases: the atlas file and what is asked of it.
+
+pub mod error;
+pub mod file;
+
+pub use error::{AtlasError, Result};
+pub use file::Atlas;
