@@ -28,6 +28,14 @@ pub enum DataError {
     DuplicateCell { specimen: String, cell: String },
     #[error("no column {column:?}; there are: {available}")]
     MissingColumn { column: String, available: String },
+    #[error("at least {wanted} rows (cells) wanted, got {found}")]
+    TooFewRows { found: usize, wanted: usize },
+    #[error("row {row}, column {column} is {value}; leave such rows out or fill them first")]
+    NotFinite { row: usize, column: usize, value: f64 },
+    #[error("all {rows} rows are alike; principal components need a column that varies")]
+    NoVariance { rows: usize },
+    #[error("the eigenvalues of a {side} × {side} matrix did not converge; is it finite?")]
+    Eigen { side: usize },
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]

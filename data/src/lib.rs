@@ -12,11 +12,14 @@
 pub mod error;
 pub mod frame;
 pub mod labels;
+pub mod linear;
+pub mod principal_components;
 pub mod table;
 pub mod volume;
 
 pub use error::{DataError, Result};
 pub use frame::{CellFrame, ImageFrame, PointCloud, Rigid, TissueFrame};
 pub use labels::Labels;
+pub use principal_components::PrincipalComponents;
 pub use table::{CellId, CellTable};
 pub use volume::{Volume, VoxelSize};
