@@ -56,8 +56,7 @@ impl Labels {
     /// The same cells numbered 1..=n in their order.
     pub fn renumbered(&self) -> Self {
         let rows = self.rows();
-        let volume =
-            self.volume.map(|&label| rows.row(label).map_or(0, |row| row as u32 + 1));
+        let volume = self.volume.map(|&label| rows.row(label).map_or(0, |row| row as u32 + 1));
         Self { volume, cells: (1..=self.cells.len() as u32).collect() }
     }
 }
