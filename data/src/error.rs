@@ -28,6 +28,8 @@ pub enum DataError {
     DuplicateCell { specimen: String, cell: String },
     #[error("no column {column:?}; there are: {available}")]
     MissingColumn { column: String, available: String },
+    #[error(transparent)]
+    Experiment(#[from] Box<crate::experiment::ExperimentError>),
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
