@@ -36,6 +36,8 @@ pub enum DataError {
     NoVariance { rows: usize },
     #[error("the eigenvalues of a {side} × {side} matrix did not converge; is it finite?")]
     Eigen { side: usize },
+    #[error(transparent)]
+    Experiment(#[from] Box<crate::experiment::ExperimentError>),
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
