@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_motion_survives_its_matrix() {
         let motion = some_motion();
-        let again = Rigid::from_matrix(&motion.to_matrix()).unwrap();
+        let again = Rigid::<ImageFrame, TissueFrame>::from_matrix(&motion.to_matrix()).unwrap();
         assert_relative_eq!(motion.to_matrix(), again.to_matrix(), epsilon = 1e-12);
     }
 

@@ -12,6 +12,7 @@
 pub mod error;
 pub mod frame;
 pub mod labels;
+pub mod phantom;
 pub mod table;
 pub mod volume;
 
