@@ -210,7 +210,9 @@ mod tests {
         };
         close(ball(4.0, fine()), 4.0 / 3.0 * PI * 64.0);
         close(ellipsoid([2.0, 3.0, 5.0], fine()), 4.0 / 3.0 * PI * 30.0);
-        close(torus(5.0, 2.0, fine()), 2.0 * PI * PI * 5.0 * 4.0);
+        // Planes that touch the tube at its top and bottom lose more: 0.25 µm apart, 1.6 %.
+        let finer = VoxelSize::from_um([0.1; 3]).unwrap();
+        close(torus(5.0, 2.0, finer), 2.0 * PI * PI * 5.0 * 4.0);
     }
 
     #[test]
