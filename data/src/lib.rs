@@ -14,6 +14,7 @@ pub mod experiment;
 pub mod frame;
 pub mod labels;
 pub mod linear;
+pub mod phantom;
 pub mod principal_components;
 pub mod table;
 pub mod volume;
