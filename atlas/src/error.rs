@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use polars::prelude::PolarsError;
 use thiserror::Error;
 
 use crate::file::Problem;
@@ -37,6 +38,22 @@ pub enum AtlasError {
     Malformed { path: PathBuf, object: String, found: String, wanted: &'static str },
     #[error("{path}: {object} cannot be read ({source}); the file is damaged, take a copy of it", path = path.display())]
     Unreadable { path: PathBuf, object: String, source: hdf5_metno::Error },
+    #[error("no table {found:?}; there are: {available}")]
+    UnknownTable { found: String, available: String },
+    #[error(
+        "this is not a query that Primordia understands ({source}); try: SELECT * FROM cells LIMIT 5"
+    )]
+    Syntax { source: PolarsError },
+    #[error("cannot answer: {source}; {available}")]
+    Query { source: PolarsError, available: String },
+    #[error("table {table:?} cannot be made: {source}")]
+    Table { table: String, source: PolarsError },
+    #[error("cannot write the answer: {source}")]
+    Output { source: std::io::Error },
+    #[error("cannot encode the table: {source}")]
+    Encode { source: PolarsError },
+    #[error("{path} says not what to write; end it with .csv, .tsv or .parquet", path = path.display())]
+    ExportFormat { path: PathBuf },
 }
 
 /// The first few of `items` and how many more there are: a message is read, not scrolled.

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod file;
+pub mod query;
 
 pub use error::{AtlasError, Result};
 pub use file::Atlas;
