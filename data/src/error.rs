@@ -29,7 +29,7 @@ pub enum DataError {
     #[error("no column {column:?}; there are: {available}")]
     MissingColumn { column: String, available: String },
     #[error(transparent)]
-    Experiment(#[from] Box<crate::experiment::ExperimentError>),
+    Experiment(Box<crate::experiment::ExperimentError>),
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
