@@ -6,3 +6,4 @@ pub mod query;
 
 pub use error::{AtlasError, Result};
 pub use file::Atlas;
+pub mod tables;

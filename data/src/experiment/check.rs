@@ -26,14 +26,14 @@ pub(super) fn check(experiment: &Experiment, root: &Table<'_>) -> Result<()> {
     Ok(())
 }
 
-fn error_at(value: Option<&Value<'_>>, root: &Table<'_>, problem: Problem) -> Box<ExperimentError> {
+fn error_at(value: Option<&Value<'_>>, root: &Table<'_>, problem: Problem) -> ExperimentError {
     match value {
         Some(value) => value.error(problem),
         None => root.error(problem),
     }
 }
 
-fn nothing_to_do(experiment: &Experiment, root: &Table<'_>) -> Box<ExperimentError> {
+fn nothing_to_do(experiment: &Experiment, root: &Table<'_>) -> ExperimentError {
     match root.get("specimen") {
         Some(specimen) if !experiment.annotations.is_empty() => {
             let meaning = "a specimen without an image needs [tables] or [[deposit]]";

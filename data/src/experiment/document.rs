@@ -21,12 +21,12 @@ pub(super) struct Document<'d> {
 
 impl Document<'_> {
     /// The error `problem` at byte `at`.
-    pub(super) fn error(&self, at: usize, key: &str, problem: Problem) -> Box<ExperimentError> {
+    pub(super) fn error(&self, at: usize, key: &str, problem: Problem) -> ExperimentError {
         let before = &self.text[..self.text.floor_char_boundary(at)];
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
         let (file, key) = (self.file.to_owned(), key.to_owned());
-        Box::new(ExperimentError { file, line, column, key, problem })
+        ExperimentError { file, line, column, key, problem }
     }
 
     /// The line of byte `at`, from 1.
@@ -52,11 +52,11 @@ impl<'d> Value<'d> {
         self.span.start
     }
 
-    pub(super) fn error(&self, problem: Problem) -> Box<ExperimentError> {
+    pub(super) fn error(&self, problem: Problem) -> ExperimentError {
         self.document.error(self.span.start, &self.path, problem)
     }
 
-    fn wrong(&self, wanted: &'static str) -> Box<ExperimentError> {
+    fn wrong(&self, wanted: &'static str) -> ExperimentError {
         self.error(Problem::WrongType { found: kind(self.value), wanted })
     }
 
@@ -208,7 +208,7 @@ impl<'d> Table<'d> {
         self.entries.iter().map(|entry| &entry.value)
     }
 
-    pub(super) fn error(&self, problem: Problem) -> Box<ExperimentError> {
+    pub(super) fn error(&self, problem: Problem) -> ExperimentError {
         let key = if self.path.is_empty() { "experiment file" } else { &self.path };
         self.document.error(self.span.start, key, problem)
     }

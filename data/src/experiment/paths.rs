@@ -45,7 +45,7 @@ impl Value<'_> {
         Ok(paths)
     }
 
-    pub(super) fn file_name(&self, path: &Path) -> Box<super::ExperimentError> {
+    pub(super) fn file_name(&self, path: &Path) -> super::ExperimentError {
         self.error(Problem::FileName { path: path.to_owned() })
     }
 

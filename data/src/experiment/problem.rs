@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::error::DataError;
+
 /// A problem at one place of an experiment file. Lines and columns count from 1, columns in
 /// characters.
 #[derive(Debug, Error)]
@@ -16,6 +18,12 @@ pub struct ExperimentError {
     /// The table and key, such as `specimen.image`.
     pub key: String,
     pub problem: Problem,
+}
+
+impl From<ExperimentError> for DataError {
+    fn from(error: ExperimentError) -> Self {
+        Self::Experiment(Box::new(error))
+    }
 }
 
 /// What was found, what was wanted, and what to do.

@@ -89,7 +89,7 @@ fn images_come_by_pattern_and_one_by_one_in_the_order_of_the_file() {
     assert_eq!(a.attributes, [("dose_um".into(), Attribute::Number(2.0))]);
     assert_eq!(a.migration, direction(1.0, 0.0, 0.0));
     assert_eq!(last.apical, direction(0.0, 0.0, -1.0));
-    assert_eq!(last.voxel_size.unwrap().um(), [0.225, 0.099, 0.099]);
+    assert_eq!(last.voxel_size, VoxelSize::from_um([0.225, 0.099, 0.099]).ok());
     assert_eq!(last.dataset.as_deref(), Some("/raw"));
     let text = |text: &str| Attribute::Text(text.into());
     let wanted = [("condition".into(), text("live")), ("mutant".into(), text("false"))];

@@ -195,7 +195,7 @@ fn numbers(numbers: &[f64]) -> String {
 
 fn direction_text(direction: &Direction) -> String {
     for (axis, name) in ["x", "y", "z"].iter().enumerate() {
-        if direction[axis].abs() == 1.0 {
+        if direction[axis].abs() >= 1.0 {
             return quoted(&format!("{}{name}", if direction[axis] < 0.0 { '-' } else { '+' }));
         }
     }
