@@ -77,6 +77,9 @@ pub fn transposed_product(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64>
 pub fn symmetric_eigen(matrix: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
     let side = matrix.nrows();
     assert_eq!(side, matrix.ncols(), "a square matrix");
+    if side == 0 {
+        return Ok((Array1::zeros(0), Array2::zeros((0, 0))));
+    }
     let matrix = matrix.as_standard_layout();
     let mut values = Diag::<f64>::zeros(side);
     let mut vectors = Mat::<f64>::zeros(side, side);
@@ -91,7 +94,7 @@ pub fn symmetric_eigen(matrix: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f
         Default::default(),
     )
     .map_err(|_| DataError::Eigen { side })?;
-    let last = side.saturating_sub(1); // ascending there, descending here
+    let last = side - 1; // ascending there, descending here
     let descending = Array1::from_shape_fn(side, |k| values.column_vector()[last - k]);
     Ok((descending, Array2::from_shape_fn((side, side), |(i, k)| vectors[(i, last - k)])))
 }
