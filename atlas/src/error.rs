@@ -20,6 +20,12 @@ pub enum AtlasError {
     Inconsistent { problems: Vec<Problem> },
     #[error("{path} is an atlas that does not hold together: {}", listed(problems), path = path.display())]
     Damaged { path: PathBuf, problems: Vec<Problem> },
+    #[error(transparent)]
+    Data(#[from] primordia_data::DataError),
+    #[error(transparent)]
+    CellTables(#[from] crate::tables::TableError),
+    #[error("cannot learn {protein}: {source}")]
+    Learn { protein: String, source: primordia_regression::RegressionError },
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
