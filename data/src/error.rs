@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::image::ImageProblem;
+
 /// What the functions of this crate return.
 pub type Result<T, E = DataError> = std::result::Result<T, E>;
 
@@ -44,6 +46,8 @@ pub enum DataError {
     PhantomTooLarge { n_voxels: f64 },
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("{path} {problem}", path = path.display())]
+    Image { path: PathBuf, problem: Box<ImageProblem> },
     #[error("cannot write {path}: {source}", path = path.display())]
     Write { path: PathBuf, source: std::io::Error },
 }
