@@ -72,19 +72,23 @@ pub fn hartmann2020(membrane: &Volume<u8>, params: &Hartmann2020) -> Result<Segm
     if membrane.as_slice().par_iter().all(|&value| value == first) {
         return Err(SegmentError::Constant { value: f64::from(first) });
     }
-    let smooth = gaussian_bytes(&median(membrane), params.sigma_voxels)?;
-    let threshold = choose_threshold(&smooth, params);
-    let bodies = Components::new(&smooth, |&value| f64::from(value) <= threshold.level);
+    flood_bodies(&gaussian_bytes(&median(membrane), params.sigma_voxels)?, params)
+}
+
+/// The recipe from the smooth image on.
+pub(crate) fn flood_bodies(smooth: &Volume<u8>, params: &Hartmann2020) -> Result<Segmentation> {
+    let threshold = choose_threshold(smooth, params);
+    let bodies = Components::new(smooth, |&value| f64::from(value) <= threshold.level);
     let big: Vec<bool> = bodies.sizes().iter().map(|&size| size >= params.max_voxels).collect();
-    let mut labels = watershed(&smooth, seeds(&bodies, membrane, params.min_voxels))?;
+    let mut labels = watershed(smooth, seeds(&bodies, smooth, params.min_voxels))?;
     drop(bodies);
     let n_cells = keep_largest_tissue(&mut labels, &big);
     if n_cells == 0 {
-        let min_volume_um3 = params.min_voxels as f64 * membrane.voxel_size().volume_um3();
-        return Err(SegmentError::NoCells { shape: membrane.shape(), min_volume_um3 });
+        let min_volume_um3 = params.min_voxels as f64 * smooth.voxel_size().volume_um3();
+        return Err(SegmentError::NoCells { shape: smooth.shape(), min_volume_um3 });
     }
     let base = threshold.tried[0].0;
-    let confidence = border_contrast(&smooth, &labels, n_cells, base);
+    let confidence = border_contrast(smooth, &labels, n_cells, base);
     Ok(Segmentation { labels: Labels::new(labels), confidence, threshold })
 }
 

@@ -6,6 +6,7 @@
 //! [`gaussian()`], [`Components`], [`distance_um`], [`watershed()`].
 
 mod assignment;
+pub mod auto;
 pub mod components;
 pub mod distance;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod segmentation;
 mod testing;
 pub mod watershed;
 
+pub use auto::{Auto, auto};
 pub use components::Components;
 pub use distance::distance_um;
 pub use error::{Result, SegmentError};
