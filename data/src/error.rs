@@ -36,6 +36,13 @@ pub enum DataError {
     NoVariance { rows: usize },
     #[error("the eigenvalues of a {side} × {side} matrix did not converge; is it finite?")]
     Eigen { side: usize },
+    #[error(transparent)]
+    Experiment(#[from] Box<crate::experiment::ExperimentError>),
+    #[error("{name} must be {wanted}, got {value}")]
+    Parameter { name: &'static str, value: f64, wanted: &'static str },
+    #[error("a phantom of {n_voxels:.2e} voxels is too large; use larger voxels or a smaller body")]
+    PhantomTooLarge { n_voxels: f64 },
+    Experiment(Box<crate::experiment::ExperimentError>),
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
