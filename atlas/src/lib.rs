@@ -1,2 +1,3 @@
 //! placeholder
+pub mod init;
 pub mod tables;

@@ -7,7 +7,7 @@
 //! of numbers, is an error with file, column and row.
 
 mod delimited;
-mod deposit;
+pub(crate) mod deposit;
 mod error;
 mod file;
 mod join;
