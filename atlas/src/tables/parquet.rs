@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use polars::prelude::{ChunkCast, DataFrame, DataType, PolarsResult, Series};
+use polars::prelude::{DataFrame, DataType, PolarsResult, Series};
 use polars_io::SerReader;
 use polars_io::prelude::ParquetReader;
 
