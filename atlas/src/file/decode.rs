@@ -39,6 +39,9 @@ impl Source {
 
     /// Whether there is something of this name.
     pub(super) fn has(&self, name: &str) -> bool {
+        if name == "/" {
+            return true;
+        }
         let ends = name.match_indices('/').map(|(end, _)| end).chain([name.len()]);
         ends.into_iter().all(|end| self.file.link_exists(&name[..end]))
     }
@@ -256,6 +259,19 @@ impl Source {
     pub(super) fn kind(&self, container: &Container, name: &str) -> Result<TypeDescriptor> {
         let kind = container.dtype().and_then(|kind| kind.to_descriptor());
         kind.map_err(self.unreadable(name))
+    }
+
+    /// Whether the values can be read, whatever they are.
+    pub(super) fn check_readable(&self, name: &str) -> Result<()> {
+        let dataset = self.dataset(name)?;
+        match self.kind(&dataset, name)? {
+            kind if is_text(&kind) => self.texts_of(&dataset, name).map(|_| ()),
+            TypeDescriptor::Boolean => self.flags(name).map(|_| ()),
+            TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) | TypeDescriptor::Float(_) => {
+                dataset.read_raw::<f64>().map(|_| ()).map_err(self.unreadable(name))
+            }
+            _ => Ok(()), // kinds that no atlas has, put there by others
+        }
     }
 
     fn texts_of(&self, container: &Container, name: &str) -> Result<Vec<String>> {

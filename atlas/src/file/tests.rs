@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::{Atlas, Column, ColumnValues, Protein, Specimen, read, read_header, write};
 use crate::error::AtlasError;
+use crate::validate::validate;
 
 /// The Python that has anndata: `$PRIMORDIA_PYTHON`, or the one in the repository's `.venv`.
 fn python() -> Option<PathBuf> {
@@ -41,6 +42,8 @@ fn anndata_opens_an_atlas_and_what_it_writes_is_an_atlas() {
     let told_column = format!("{:?}", added[0].values);
     assert_eq!(told_column, r#"Text([Some("a"), Some("b"), Some("a"), None, Some("b")])"#);
     assert!(matches!(&added[1].values, ColumnValues::Number(counts) if counts[4] == 5.0));
+
+    assert_eq!(validate(&rewritten).problems, Vec::<String>::new());
 
     let first_two = read(&subset).unwrap();
     assert_eq!(first_two.n_cells(), 2);
@@ -240,12 +243,13 @@ fn a_damaged_file_is_an_error_or_an_atlas_but_no_panic() {
     let bytes = fs::read(folder.example("atlas.h5")).unwrap();
     let path = folder.path("damaged.h5");
     let (mut refused, mut tried) = (0, 0);
-    for at in (0..bytes.len()).step_by(bytes.len() / 400) {
+    for at in (0..bytes.len()).step_by(bytes.len() / 150) {
         for pattern in [0xff, 0x01] {
             let mut damaged = bytes.clone();
             damaged[at] ^= pattern;
             fs::write(&path, &damaged).unwrap();
             refused += u32::from(read(&path).is_err());
+            validate(&path);
             tried += 1;
         }
     }
