@@ -230,3 +230,20 @@ fn wrong_inverses(source: &Source, atlas: &Atlas) -> Vec<String> {
     }
     wrong
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_written_down() {
+        let page = include_str!("../../FORMAT.md");
+        for (name, _) in ALWAYS {
+            assert!(page.contains(&format!("| `{name}` | MUST |")), "FORMAT.md lacks {name}");
+        }
+        for (part, version) in crate::file::PART_VERSIONS {
+            assert!(page.contains(&format!("### {part}, version {version}\n")), "{part}");
+        }
+        assert!(page.contains(&format!("format version {}\n", crate::file::FORMAT_VERSION)));
+    }
+}
