@@ -84,7 +84,10 @@ mod tests {
     fn a_wrong_type_or_encoding_is_named() {
         let problems = problems_after(|file| {
             file.unlink("X").unwrap();
-            file.new_dataset_builder().with_data(&ndarray::Array2::<i64>::ones((5, 2))).create("X").unwrap();
+            file.new_dataset_builder()
+                .with_data(&ndarray::Array2::<i64>::ones((5, 2)))
+                .create("X")
+                .unwrap();
         });
         assert_says(&problems, "X is encoded as \"\"");
         let problems = problems_after(|file| {

@@ -206,9 +206,10 @@ fn own_columns(source: &Source) -> Result<Vec<String>> {
 fn read_columns(source: &Source) -> Result<Vec<Column>> {
     let mut columns = Vec::new();
     for name in own_columns(source)? {
-        match source.column(&format!("obs/{name}"))? {
-            Some(values) => columns.push(Column { name, values }),
-            None => tracing::warn!("{}: column {name:?} left out", source.path().display()),
+        if let Some(values) = source.column(&format!("obs/{name}"))? {
+            columns.push(Column { name, values });
+        } else {
+            tracing::warn!("{}: column {name:?} left out", source.path().display());
         }
     }
     Ok(columns)

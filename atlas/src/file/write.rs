@@ -37,7 +37,7 @@ fn store(path: &Path, atlas: &Atlas) -> Stored {
         .with_fapl(|file| file.libver_bounds(LibraryVersion::V110, LibraryVersion::V110))
         .create(path)?;
     encode::anndata(&file)?;
-    encode::array(&file, "X", atlas.features.values.view())?;
+    encode::array(&file, "X", &atlas.features.values.view())?;
     store_obs(&file, atlas)?;
     encode::dataframe(&file, "var", atlas.features.names.iter().map(String::as_str), &[])?;
     store_obsm(&encode::dict(&file, "obsm")?, atlas)?;
@@ -64,16 +64,16 @@ fn store_obs(file: &Group, atlas: &Atlas) -> Stored {
 }
 
 fn store_obsm(obsm: &Group, atlas: &Atlas) -> Stored {
-    encode::array(obsm, "spatial", atlas.spatial_um.view())?;
+    encode::array(obsm, "spatial", &atlas.spatial_um.view())?;
     if let Some(image_um) = &atlas.image_um {
-        encode::array(obsm, "image_um", image_um.view())?;
+        encode::array(obsm, "image_um", &image_um.view())?;
     }
     for (at, block) in atlas.shape.iter().enumerate() {
-        encode::array(obsm, &super::shape_key(at, &block.name), block.scores.view())?;
+        encode::array(obsm, &super::shape_key(at, &block.name), &block.scores.view())?;
     }
     for protein in &atlas.proteins {
         for (part, values) in protein.parts() {
-            encode::array(obsm, &super::protein_key(&protein.name, part), values.view())?;
+            encode::array(obsm, &super::protein_key(&protein.name, part), &values.view())?;
         }
     }
     Ok(())
@@ -95,7 +95,7 @@ fn store_primordia(group: &Group, atlas: &Atlas) -> Stored {
     let arrays = encode::dict(group, "arrays")?;
     for (path, values) in &atlas.arrays {
         let (folder, name) = folder_of(&arrays, path)?;
-        encode::array(&folder, name, values.view())?;
+        encode::array(&folder, name, &values.view())?;
     }
     let texts = encode::dict(group, "texts")?;
     for (path, values) in &atlas.texts {
@@ -151,8 +151,8 @@ fn store_specimens(group: &Group, specimens: &[Specimen]) -> Stored {
 
     let forward = matrices(specimens, |matrix| Some(*matrix));
     let inverse = matrices(specimens, |matrix| matrix.try_inverse());
-    encode::array(group, "image_to_tissue", forward.view())?;
-    encode::array(group, "tissue_to_image", inverse.view())
+    encode::array(group, "image_to_tissue", &forward.view())?;
+    encode::array(group, "tissue_to_image", &inverse.view())
 }
 
 /// Specimens × 4 × 4; NaN where a specimen has no transform.
@@ -198,11 +198,11 @@ fn store_shape(group: &Group, blocks: &[ShapeBlock]) -> Stored {
         let Some(space) = &block.space else { continue };
         let fitted = encode::dict(&spaces, &block.name)?;
         encode::strings(&fitted, "input_names", space.input_names.iter().map(String::as_str))?;
-        encode::array(&fitted, "mean", space.mean.view())?;
-        encode::array(&fitted, "scale", space.scale.view())?;
-        encode::array(&fitted, "components", space.components.view())?;
+        encode::array(&fitted, "mean", &space.mean.view())?;
+        encode::array(&fitted, "scale", &space.scale.view())?;
+        encode::array(&fitted, "components", &space.components.view())?;
         let ratio = space.explained_variance_ratio.view();
-        encode::array(&fitted, "explained_variance_ratio", ratio)?;
+        encode::array(&fitted, "explained_variance_ratio", &ratio)?;
     }
     Ok(())
 }
