@@ -101,7 +101,7 @@ mod tests {
     fn what_does_not_agree_is_named() {
         let problems = problems_after(|file| {
             let counts = file.dataset("uns/primordia/specimens/n_cells").unwrap();
-            counts.write(&[3.0_f64, 7.0]).unwrap();
+            counts.write(&[3_i64, 7]).unwrap();
         });
         assert_says(&problems, "specimen \"2902E38204\" says it has 7 cells; 2 rows are its own");
 

@@ -152,30 +152,15 @@ fn check_kind(source: &Source, name: &str, kind: Kind) -> Result<(), String> {
 
 /// Arrays anywhere in the file whose values cannot be read.
 fn unreadable_arrays(source: &Source) -> Vec<String> {
-    /// Deeper than any atlas; a damaged file may hold a group in itself.
-    const DEEPEST: usize = 24;
-    let mut broken = Vec::new();
-    let mut open = vec![String::new()];
-    while let Some(folder) = open.pop() {
-        if folder.matches('/').count() > DEEPEST {
-            broken.push(format!("{folder} lies deeper than {DEEPEST} groups"));
-            break;
-        }
-        let group = if folder.is_empty() { "/" } else { folder.trim_end_matches('/') };
-        let names = source.names(group).unwrap_or_else(|error| {
-            broken.push(error.to_string());
-            Vec::new()
-        });
-        for name in names {
-            let path = format!("{folder}{name}");
-            if source.is_group(&path) {
-                open.push(path + "/");
-            } else {
-                broken.extend(source.check_readable(&path).err().map(|error| error.to_string()));
-            }
-        }
-    }
-    broken
+    let paths = match source.arrays_under("/") {
+        Ok(paths) => paths,
+        Err(error) => return vec![error.to_string()],
+    };
+    paths
+        .iter()
+        .filter_map(|path| source.check_readable(path).err())
+        .map(|e| e.to_string())
+        .collect()
 }
 
 fn missing_columns(source: &Source, table: &str) -> Vec<String> {

@@ -229,6 +229,19 @@ fn an_array_that_claims_more_than_the_file_holds_is_refused() {
 }
 
 #[test]
+fn a_group_in_itself_is_refused() {
+    let folder = Folder::new();
+    let path = folder.example("atlas.h5");
+    change(&path, |file| {
+        let arrays = file.group("uns/primordia/arrays").unwrap();
+        arrays.link_hard("/uns/primordia/arrays", "again").unwrap();
+    });
+    let error = read(&path).unwrap_err();
+    assert!(error.to_string().contains("groups without end"), "{error}");
+    assert!(!validate(&path).is_valid());
+}
+
+#[test]
 fn a_cut_file_is_an_error() {
     let folder = Folder::new();
     let bytes = fs::read(folder.example("atlas.h5")).unwrap();
