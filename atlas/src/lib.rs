@@ -8,3 +8,4 @@ pub mod validate;
 
 pub use error::{AtlasError, Result};
 pub use file::Atlas;
+pub mod tables;
