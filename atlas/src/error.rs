@@ -58,16 +58,16 @@ pub enum AtlasError {
     Output { source: std::io::Error },
     #[error("cannot encode the table: {source}")]
     Encode { source: PolarsError },
-    #[error("{path} says not what to write; end it with .csv, .tsv or .parquet", path = path.display())]
+    #[error("{path} says not what to write; end it with .csv, .tsv, .json or .parquet", path = path.display())]
     ExportFormat { path: PathBuf },
 }
 
 /// The first few of `items` and how many more there are: a message is read, not scrolled.
 fn listed(items: &[impl fmt::Display]) -> String {
     const SHOWN: usize = 5;
-    let mut text = items.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let mut texts: Vec<_> = items.iter().take(SHOWN).map(ToString::to_string).collect();
     if items.len() > SHOWN {
-        text += &format!("; and {} more", items.len() - SHOWN);
+        texts.push(format!("and {} more", items.len() - SHOWN));
     }
-    text
+    texts.join("; ")
 }

@@ -9,9 +9,11 @@ pub mod init;
 
 pub mod build;
 pub mod error;
+pub mod export;
 pub mod file;
 pub mod query;
 pub mod tables;
+pub mod validate;
 
 pub use error::{AtlasError, Result};
 pub use file::Atlas;
