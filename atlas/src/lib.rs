@@ -3,14 +3,12 @@
 //! [`build::build`] goes the whole way: images and tables of an experiment → cells of every
 //! specimen → one frame → shape spaces → proteins on every cell → an [`Atlas`], which [`file`]
 //! writes and reads. [`query`] answers questions about it in SQL.
-//! placeholder
-pub mod init;
-//! Cell atlases: the atlas file and what is asked of it.
 
 pub mod build;
 pub mod error;
 pub mod export;
 pub mod file;
+pub mod init;
 pub mod query;
 pub mod tables;
 pub mod validate;
