@@ -30,6 +30,20 @@ pub enum DataError {
     DuplicateCell { specimen: String, cell: String },
     #[error("no column {column:?}; there are: {available}")]
     MissingColumn { column: String, available: String },
+    #[error("at least {wanted} rows (cells) wanted, got {found}")]
+    TooFewRows { found: usize, wanted: usize },
+    #[error("row {row}, column {column} is {value}; leave such rows out or fill them first")]
+    NotFinite { row: usize, column: usize, value: f64 },
+    #[error("all {rows} rows are alike; principal components need a column that varies")]
+    NoVariance { rows: usize },
+    #[error("the eigenvalues of a {side} × {side} matrix did not converge; is it finite?")]
+    Eigen { side: usize },
+    #[error(transparent)]
+    Experiment(Box<crate::experiment::ExperimentError>),
+    #[error("{name} must be {wanted}, got {value}")]
+    Parameter { name: &'static str, value: f64, wanted: &'static str },
+    #[error("a phantom of {n_voxels:.2e} voxels is too large; use larger voxels or a smaller body")]
+    PhantomTooLarge { n_voxels: f64 },
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path} {problem}", path = path.display())]
