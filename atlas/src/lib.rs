@@ -1,9 +1,8 @@
-//! placeholder
-pub mod init;
 //! Cell atlases: the atlas file and what is asked of it.
 
 pub mod error;
 pub mod file;
+pub mod init;
 pub mod query;
 
 pub use error::{AtlasError, Result};
