@@ -20,6 +20,12 @@ pub enum AtlasError {
     Inconsistent { problems: Vec<Problem> },
     #[error("{path} is an atlas that does not hold together: {}", listed(problems), path = path.display())]
     Damaged { path: PathBuf, problems: Vec<Problem> },
+    #[error(transparent)]
+    Data(#[from] primordia_data::DataError),
+    #[error(transparent)]
+    CellTables(#[from] crate::tables::TableError),
+    #[error("cannot learn {protein}: {source}")]
+    Learn { protein: String, source: primordia_regression::RegressionError },
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
@@ -52,16 +58,16 @@ pub enum AtlasError {
     Output { source: std::io::Error },
     #[error("cannot encode the table: {source}")]
     Encode { source: PolarsError },
-    #[error("{path} says not what to write; end it with .csv, .tsv or .parquet", path = path.display())]
+    #[error("{path} says not what to write; end it with .csv, .tsv, .json or .parquet", path = path.display())]
     ExportFormat { path: PathBuf },
 }
 
 /// The first few of `items` and how many more there are: a message is read, not scrolled.
 fn listed(items: &[impl fmt::Display]) -> String {
     const SHOWN: usize = 5;
-    let mut text = items.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let mut texts: Vec<_> = items.iter().take(SHOWN).map(ToString::to_string).collect();
     if items.len() > SHOWN {
-        text += &format!("; and {} more", items.len() - SHOWN);
+        texts.push(format!("and {} more", items.len() - SHOWN));
     }
-    text
+    texts.join("; ")
 }
