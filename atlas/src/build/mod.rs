@@ -19,11 +19,20 @@ use crate::error::Result;
 use crate::file::Atlas;
 
 /// x
-pub fn build(experiment: &Experiment, _work: &WorkFolder, progress: &dyn Progress) -> Result<Atlas> {
+pub fn build(
+    experiment: &Experiment,
+    _work: &WorkFolder,
+    progress: &dyn Progress,
+) -> Result<Atlas> {
     let pool = from_tables::pool_of_tables(crate::tables::read_tables(experiment)?);
     let learned = learn::learn(&pool, &MapParams::default(), progress)?;
-    let mut atlas = Atlas::new(experiment.name.clone(), pool.cells.clone(), pool.spatial_um.mapv(|v| v as f32));
-    atlas.shape = learned.shape; atlas.proteins = learned.proteins; atlas.scores = learned.scores; atlas.specimens = pool.specimens;
-    atlas.arrays = learned.arrays; atlas.texts = learned.texts;
+    let mut atlas =
+        Atlas::new(experiment.name.clone(), pool.cells.clone(), pool.spatial_um.mapv(|v| v as f32));
+    atlas.shape = learned.shape;
+    atlas.proteins = learned.proteins;
+    atlas.scores = learned.scores;
+    atlas.specimens = pool.specimens;
+    atlas.arrays = learned.arrays;
+    atlas.texts = learned.texts;
     Ok(atlas)
 }
