@@ -52,7 +52,9 @@ impl Block {
         let blocks: Vec<_> = blocks.into_iter().collect();
         let names = blocks
             .iter()
-            .flat_map(|(name, block)| block.names.iter().map(move |column| format!("{name}.{column}")))
+            .flat_map(|(name, block)| {
+                block.names.iter().map(move |column| format!("{name}.{column}"))
+            })
             .collect();
         let n_cells = blocks.first().map_or(0, |(_, block)| block.values.nrows());
         let mut values = Array2::zeros((n_cells, blocks.iter().map(|(_, b)| b.names.len()).sum()));

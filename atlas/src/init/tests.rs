@@ -73,6 +73,15 @@ fn files_that_a_pattern_cannot_tell_apart_are_listed() {
 }
 
 #[test]
+fn labels_belong_to_the_image_of_their_name() {
+    let folder = folder(&["a.tif", "a_b.tif", "1.h5", "a_b_seg.tif", "masks/fish1.tif"]);
+    let found = experiment(&folder, &draft(folder.path(), &silent(1)).unwrap());
+    let labelled = found.specimens.iter().filter(|specimen| specimen.labels.is_some());
+    let labelled: Vec<_> = labelled.map(|specimen| &*specimen.id).collect();
+    assert_eq!(labelled, ["a_b"]);
+}
+
+#[test]
 fn channels_of_other_names_are_renamed_to_the_reference() {
     let folder = folder(&["a.tif", "b.tif"]);
     let inspect = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
