@@ -7,7 +7,7 @@ use super::random::{Purpose, stream};
 
 /// Rounds of relaxation: enough for compact cells, too few for equal ones. Volumes then differ by
 /// a quarter to a third, as in the living tissue.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 2;
 
 /// The seeds of `n_cells` Voronoi cells at rest.
 ///
@@ -38,7 +38,7 @@ pub(super) fn seeds_at_rest(body: &Body, n_cells: usize, seed: u64) -> Vec<Point
 
 /// `n` of `places`, each the farthest from all before among a few drawn at random.
 fn spread(places: &[Point3<f64>], n: usize, rng: &mut impl rand::Rng) -> Vec<Point3<f64>> {
-    const DRAWN: usize = 4;
+    const DRAWN: usize = 3;
     let mut chosen: Vec<Point3<f64>> = Vec::with_capacity(n);
     while chosen.len() < n {
         let mut best = (f64::NEG_INFINITY, places[0]);

@@ -74,9 +74,9 @@ impl Default for TissueParams {
         Self {
             n_cells: 113,
             length_um: 130.0,
-            width_um: 33.0,
-            height_um: 19.5,
-            curvature_per_um: 0.003,
+            width_um: 34.0,
+            height_um: 20.0,
+            curvature_per_um: 0.005,
             constriction: 2.0,
             rosette_radius_um: 5.0,
             waviness_um: 0.3,
@@ -166,7 +166,7 @@ impl PhantomParams {
         tissue.n_cells = n_cells.round().clamp(60.0, 160.0) as usize;
         tissue.length_um *= 1.0 + deviation(0.05).clamp(-0.1, 0.1);
         tissue.width_um *= 1.0 + deviation(0.05).clamp(-0.1, 0.1);
-        tissue.curvature_per_um = deviation(0.002).clamp(-0.004, 0.004);
+        tissue.curvature_per_um = deviation(0.002).clamp(-0.005, 0.005);
         varied.pose = Pose { margin_um: self.pose.margin_um, ..Pose::mounted(0.12, seed) };
         varied
     }
