@@ -21,14 +21,8 @@ use super::random::{Purpose, Waves, normal, stream};
 const HALF_WIDTH: [f64; 11] = [0.38, 0.60, 0.77, 0.89, 0.97, 1.00, 0.94, 0.85, 0.75, 0.67, 0.62];
 const HALF_HEIGHT: [f64; 11] = [0.40, 0.56, 0.72, 0.87, 0.97, 1.00, 0.96, 0.88, 0.80, 0.74, 0.72];
 
-/// Cross-sections follow (y/w)² + |z/h|^`FLATTENING` = 1: flanks thinner than an ellipse's.
-const FLATTENING: f64 = 1.2;
-
-/// The tip and the tail are rounded over some 1/`BLUNTNESS` of the length.
-const BLUNTNESS: [f64; 2] = [5.0, 9.0];
-
 /// Heights are this much shorter at rest, so that Voronoi cells become columns.
-const COLUMNS: f64 = 0.5;
+const COLUMNS: f64 = 0.4;
 
 /// Where the rosettes stand, from tip to tail, in lengths of the tissue.
 const ROSETTES: [f64; 3] = [0.32, 0.57, 0.81];
@@ -135,13 +129,14 @@ impl Body {
         Vector3::new(x, radius - across * libm::cos(angle), point.z)
     }
 
-    /// Below 0 inside the body, above 0 outside, and everywhere smooth.
+    /// Below 0 inside the body, above 0 outside. Cross-sections are lenses of two parabolas:
+    /// (y/w)² + |z|/h = 1.
     pub(super) fn level(&self, point: &Point3<f64>) -> f64 {
         let at = -point.x / self.length_um;
         let width = self.half_width_um * profile(&HALF_WIDTH, at);
         let height = self.half_height_um * profile(&HALF_HEIGHT, at);
         let y = point.y / width;
-        y * y + libm::pow((point.z / height).abs(), FLATTENING) - end(at)
+        y * y + (point.z / height).abs() - end(at)
     }
 
     /// The distance of `point` (body frame) from the surface in µm, negative inside: exact to
@@ -162,7 +157,7 @@ impl Body {
         let at = -x / self.length_um;
         let y = y / (self.half_width_um * profile(&HALF_WIDTH, at));
         let height = self.half_height_um * profile(&HALF_HEIGHT, at);
-        height * libm::pow((end(at) - y * y).max(0.0), 1.0 / FLATTENING)
+        height * (end(at) - y * y).max(0.0)
     }
 
     /// From basal (0) to apical (1), relative to the largest height at this x of the body frame.
@@ -241,11 +236,13 @@ impl Body {
     }
 }
 
-/// 1 along the tissue, 0 at its ends, below 0 beyond.
+/// 1 along the tissue, 0 at its ends, below 0 beyond: 1 − |m|⁵ towards the tip and 1 − |m|⁹
+/// towards the blunter tail, where m is −1 at the tip and 1 at the tail.
 fn end(at: f64) -> f64 {
     let from_middle = 2.0 * at - 1.0;
-    let [tip, tail] = BLUNTNESS;
-    1.0 - libm::pow(from_middle.abs(), if from_middle < 0.0 { tip } else { tail })
+    let square = from_middle * from_middle;
+    let fourth = square * square;
+    1.0 - from_middle.abs() * if from_middle < 0.0 { fourth } else { fourth * fourth }
 }
 
 /// A profile of eleven values over 0..=1, between them a cubic (Catmull–Rom), beyond them constant.

@@ -23,10 +23,8 @@ fn move_pieces(labels: &mut Array3<u32>) -> usize {
             *best = Some(at);
         }
     }
-    let apart = pieces.iter().enumerate().filter(|(at, piece)| {
-        let best = largest[piece.label as usize];
-        best != Some(*at)
-    });
+    let apart =
+        pieces.iter().enumerate().filter(|(at, piece)| largest[piece.label as usize] != Some(*at));
     // All are gathered before any changes hands, and so changes what hangs together.
     let apart: Vec<Vec<usize>> = apart.map(|(_, piece)| members(voxels, shape, piece)).collect();
     apart.iter().for_each(|members| hand_over(voxels, shape, members));
@@ -113,13 +111,11 @@ mod tests {
 
     #[test]
     fn a_cut_off_piece_joins_the_neighbour_it_touches_most() {
-        let values = vec![1, 1, 1, 0, 2, 2, 1, 2, 3, 3, 0, 3];
+        let values = vec![1, 1, 1, 0, 2, 2, 1, 2, 2, 3, 3, 3];
         let mut labels = Array3::from_shape_vec((1, 3, 4), values).unwrap();
         join_pieces(&mut labels);
-        // 1 1 1 0
-        // 2 2 1 2: the last 2 touches a 1 and a 3, and goes to the last of equals
-        // 3 3 0 3: the last 3 then touches only the former 2
-        assert_eq!(labels.as_slice().unwrap(), [1, 1, 1, 0, 2, 2, 1, 3, 3, 3, 0, 3]);
+        // The last 2 touches one 1 and one 3, and goes to the last of equals.
+        assert_eq!(labels.as_slice().unwrap(), [1, 1, 1, 0, 2, 2, 1, 3, 2, 3, 3, 3]);
     }
 
     #[test]

@@ -74,9 +74,9 @@ impl Default for TissueParams {
         Self {
             n_cells: 113,
             length_um: 130.0,
-            width_um: 34.0,
-            height_um: 20.0,
-            curvature_per_um: 0.005,
+            width_um: 37.0,
+            height_um: 19.5,
+            curvature_per_um: 0.004,
             constriction: 2.0,
             rosette_radius_um: 5.0,
             waviness_um: 0.3,

@@ -144,7 +144,8 @@ impl Optics {
             let measure = |&brightness: &f32| {
                 let expected = self.background_counts + light * f64::from(brightness);
                 let counted = f64::from(photons.draw(expected, &mut rng));
-                (counted + self.read_noise * normal(&mut rng)).round().clamp(0.0, 65535.0) as u16
+                // Rounds, and saturates at 0 and 65,535.
+                (counted + self.read_noise * normal(&mut rng) + 0.5) as u16
             };
             plane.iter().map(measure).collect::<Vec<_>>()
         });

@@ -7,9 +7,9 @@ use approx::assert_relative_eq;
 use super::*;
 use crate::VoxelSize;
 
-/// Coarse enough to be quick: 1 % of a cell is 20 voxels.
+/// Coarse enough to be quick: a cell has some 1300 voxels.
 fn quick() -> PhantomParams {
-    let voxel_size = VoxelSize::from_um([0.8, 0.4, 0.4]).unwrap();
+    let voxel_size = VoxelSize::from_um([1.0, 0.5, 0.5]).unwrap();
     PhantomParams { optics: Optics::clean(voxel_size), ..PhantomParams::default() }
 }
 
@@ -70,8 +70,8 @@ fn a_specimen_is_as_large_as_a_primordium() {
 
 #[test]
 fn the_tip_is_at_0_and_the_mass_about_the_axis_in_any_pose() {
-    /// A voxel and the waves of the last cell.
-    const VOXEL_UM: f64 = 1.0;
+    /// The tip is an edge that thins to nothing: voxels of 0.9 µm miss its last 2 µm.
+    const EDGE_UM: f64 = 2.0;
     for seed in 0..3 {
         let mut params = quick();
         params.optics.voxel_size = VoxelSize::from_um([0.9, 0.9, 0.9]).unwrap();
@@ -79,7 +79,7 @@ fn the_tip_is_at_0_and_the_mass_about_the_axis_in_any_pose() {
         let phantom = specimen(&params, 7).unwrap();
         let voxels = tissue_voxels(&phantom);
         let [least, most] = bounds(&voxels);
-        assert_relative_eq!(most.x, 0.0, epsilon = VOXEL_UM);
+        assert_relative_eq!(most.x, 0.0, epsilon = EDGE_UM);
         assert_relative_eq!(least.x, -128.5, epsilon = 3.0);
         let middle = voxels.iter().fold(Vector3::zeros(), |sum, (_, point)| sum + point.coords);
         let middle = middle / voxels.len() as f64;
@@ -136,24 +136,19 @@ fn what_is_said_of_cells_is_true_of_their_voxels() {
     }
 }
 
-/// Of each rosette's cells, the median of apical over basal cross-section.
+/// For each rosette, the cross-section of its cells near the apex over that at mid-height.
 fn apical_over_basal(params: &PhantomParams) -> Vec<f64> {
     let phantom = specimen(params, 7).unwrap();
     let voxels = tissue_voxels(&phantom);
-    let section = |label: u32, z: f64| {
-        voxels.iter().filter(|(own, point)| *own == label && (point.z - z).abs() < 1.2).count()
-    };
     let of_rosette = |(rosette, apex): (usize, &Point3<f64>)| {
         let members = phantom.cells.iter().filter(|cell| cell.rosette == Some(rosette));
-        let sections =
-            members.map(|cell| (section(cell.label, apex.z - 2.5), section(cell.label, -1.0)));
-        let mut ratios: Vec<f64> = sections
-            .filter(|(apical, basal)| *apical > 0 && *basal > 0)
-            .map(|(apical, basal)| apical as f64 / basal as f64)
-            .collect();
-        assert!(ratios.len() >= 3, "a rosette of {}", ratios.len());
-        ratios.sort_by(f64::total_cmp);
-        ratios[ratios.len() / 2]
+        let members: Vec<u32> = members.map(|cell| cell.label).collect();
+        assert!((4..=25).contains(&members.len()), "a rosette of {} cells", members.len());
+        let section = |z: f64| {
+            let at_z = voxels.iter().filter(|(_, point)| (point.z - z).abs() < 0.8);
+            at_z.filter(|(label, _)| members.contains(label)).count() as f64
+        };
+        section(apex.z - 2.5) / section(0.0)
     };
     phantom.rosettes.points().iter().enumerate().map(of_rosette).collect()
 }
@@ -166,7 +161,10 @@ fn cells_of_rosettes_are_narrow_at_their_apices() {
     let mut straight = quick();
     straight.tissue.constriction = 0.0;
     let unconstricted = apical_over_basal(&straight);
-    assert!(mean(unconstricted.iter().copied()) > 1.4 * mean(ratios.iter().copied()));
+    assert!(
+        mean(unconstricted.iter().copied()) > 1.4 * mean(ratios.iter().copied()),
+        "{unconstricted:?} {ratios:?}"
+    );
 }
 
 #[test]
@@ -250,7 +248,7 @@ fn small() -> PhantomParams {
 #[test]
 fn the_same_seed_gives_the_same_voxels_everywhere() {
     /// Changes only with a change that users are told of: their phantoms change with it.
-    const GOLDEN: u64 = 0;
+    const GOLDEN: u64 = 0xac78_4ecd_a6e0_ec4f;
     let phantom = specimen(&small(), 11).unwrap();
     assert_eq!(fingerprint(&phantom), GOLDEN);
     assert_ne!(fingerprint(&specimen(&small(), 12).unwrap()), GOLDEN);
@@ -293,7 +291,7 @@ fn skin_lies_over_the_tissue() {
     let brightest = (0..covered_by_plane.len())
         .max_by(|&a, &b| covered_by_plane[a].total_cmp(&covered_by_plane[b]))
         .unwrap();
-    let z = covered.image_to_tissue.point(&Point3::new(0.0, 0.0, brightest as f64 * 0.8)).z;
+    let z = covered.image_to_tissue.point(&Point3::new(0.0, 0.0, brightest as f64)).z;
     let top = covered.rosettes.points().iter().map(|apex| apex.z).fold(f64::MIN, f64::max);
     assert!(z > top + 1.5 && z < top + 5.0, "skin at {z}, top at {top}");
     assert!(covered_by_plane[brightest] > 2.0 * bare.iter().copied().fold(0.0, f64::max));
@@ -339,65 +337,4 @@ fn nonsense_is_refused() {
     let mut params = quick();
     params.optics.voxel_size = VoxelSize::from_um([1e-4; 3]).unwrap();
     assert!(matches!(specimen(&params, 1), Err(DataError::PhantomTooLarge { .. })));
-}
-#[test]
-fn dump() {
-    let mut params = PhantomParams::default();
-    let s: Vec<f64> = std::env::var("PH_VOX")
-        .unwrap_or("0.5,0.25,0.25".into())
-        .split(',')
-        .map(|v| v.parse().unwrap())
-        .collect();
-    params.optics = Optics::clean(VoxelSize::from_um([s[0], s[1], s[2]]).unwrap());
-    if std::env::var("PH_DIM").is_ok() {
-        params.optics = Optics::very_dim(params.optics.voxel_size);
-    }
-    if std::env::var("PH_SKIN").is_ok() {
-        params.optics.skin = Some(Skin::default());
-    }
-    let seed = std::env::var("PH_SEED").map_or(7, |s| s.parse().unwrap());
-    if std::env::var("PH_VARY").is_ok() {
-        params = params.varied(seed);
-    }
-    let start = std::time::Instant::now();
-    let p = specimen(&params, seed).unwrap();
-    println!(
-        "time {:?} shape {:?} cells {} r2 {}",
-        start.elapsed(),
-        p.truth.volume().shape(),
-        p.cells.len(),
-        p.best_r2
-    );
-    for c in &p.cells {
-        println!(
-            "CELL {} {:.1} {:.2} {:.2} {:.2} {:.2} {:?} {:.3} {:.3} {:.3}",
-            c.label,
-            c.volume_um3,
-            c.centroid_um.x,
-            c.centroid_um.y,
-            c.centroid_um.z,
-            c.height_um,
-            c.rosette,
-            c.expected,
-            c.amount,
-            c.control
-        );
-    }
-    println!("rosettes {:?}", p.rosettes);
-    let dump16 = |name: &str, v: &Volume<u16>| {
-        std::fs::write(
-            format!("/tmp/ph_{name}.raw"),
-            v.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>(),
-        )
-        .unwrap()
-    };
-    dump16("membrane", &p.membrane);
-    dump16("protein", &p.protein);
-    dump16("control", &p.control);
-    std::fs::write(
-        "/tmp/ph_labels.raw",
-        p.truth.volume().as_slice().iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>(),
-    )
-    .unwrap();
-    std::fs::write("/tmp/ph_shape.txt", format!("{:?}", p.truth.volume().shape())).unwrap();
 }
