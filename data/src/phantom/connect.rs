@@ -27,7 +27,9 @@ fn move_pieces(labels: &mut Array3<u32>) -> usize {
         pieces.iter().enumerate().filter(|(at, piece)| largest[piece.label as usize] != Some(*at));
     // All are gathered before any changes hands, and so changes what hangs together.
     let apart: Vec<Vec<usize>> = apart.map(|(_, piece)| members(voxels, shape, piece)).collect();
-    apart.iter().for_each(|members| hand_over(voxels, shape, members));
+    for members in &apart {
+        hand_over(voxels, shape, members);
+    }
     apart.len()
 }
 
@@ -89,7 +91,9 @@ fn hand_over(voxels: &mut [u32], shape: (usize, usize, usize), members: &[usize]
     }
     // The last of equals: the same on every run.
     let heir = faces.into_iter().max_by_key(|&(_, faces)| faces).map_or(0, |(label, _)| label);
-    members.iter().for_each(|&voxel| voxels[voxel] = heir);
+    for &voxel in members {
+        voxels[voxel] = heir;
+    }
 }
 
 /// The neighbours across the faces of a voxel, where there are any.

@@ -188,7 +188,8 @@ pub struct Phantom {
     pub protein: Volume<u16>,
     /// The image of the protein that follows nothing.
     pub control: Volume<u16>,
-    /// The cells, `1..=n` from tip to tail; they fill the tissue without gaps, each in one piece.
+    /// The cells, numbered from 1 from tip to tail; they fill the tissue without gaps, each in one
+    /// piece.
     pub truth: Labels,
     /// What is true of each cell, in the order of its label.
     pub cells: Vec<PhantomCell>,
@@ -212,7 +213,7 @@ pub fn specimen(params: &PhantomParams, seed: u64) -> Result<Phantom> {
     params.check()?;
     let optics = &params.optics;
     let body = Body::new(&params.tissue, seed);
-    let seeds = cells::seeds_at_rest(&body, params.tissue.n_cells, seed);
+    let seeds = cells::seeds_at_rest(&body, params.tissue.n_cells, seed)?;
     let grid = grid_around(&body, params)?;
     let drawn = render::render(&body, &seeds, grid, optics, seed);
     let mut labels = drawn.labels;

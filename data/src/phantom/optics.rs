@@ -151,7 +151,9 @@ impl Optics {
         });
         let planes: Vec<_> = image.collect();
         let mut voxels = Vec::with_capacity(scene.len());
-        planes.into_iter().for_each(|plane| voxels.extend(plane));
+        for plane in planes {
+            voxels.extend(plane);
+        }
         Array3::from_shape_vec((nz, ny, nx), voxels)
             .map_err(|_| DataError::EmptyVolume { shape: [nz, ny, nx] })
     }

@@ -327,7 +327,8 @@ mod tests {
         for (rank, share) in [(2_000, 0.46), (10_000, 0.7), (18_000, 0.94)] {
             assert_relative_eq!(shares[rank], share, epsilon = DRAWS);
         }
-        assert_eq!(Label::new(0.0, 4, 1).at(2.0, 1, 2), 1.0);
-        assert_eq!(label.at(0.3, 4, 9), label.at(0.3, 9, 4), "a face has two sides");
+        assert_relative_eq!(Label::new(0.0, 4, 1).at(2.0, 1, 2), 1.0);
+        // A face has two sides.
+        assert_relative_eq!(label.at(0.3, 4, 9), label.at(0.3, 9, 4));
     }
 }

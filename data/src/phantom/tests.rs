@@ -229,7 +229,7 @@ fn the_control_follows_nothing() {
 /// FNV-1a of all voxels.
 fn fingerprint(phantom: &Phantom) -> u64 {
     let images = [&phantom.membrane, &phantom.protein, &phantom.control];
-    let counts = images.into_iter().flat_map(|image| image.as_slice()).map(|&count| count.into());
+    let counts = images.into_iter().flat_map(Volume::as_slice).map(|&count| count.into());
     let values = phantom.truth.volume().as_slice().iter().copied().chain(counts);
     values.flat_map(u32::to_le_bytes).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -334,6 +334,10 @@ fn nonsense_is_refused() {
     refused(|params| params.optics.background_counts = f64::INFINITY);
     refused(|params| params.protein.noise_share = 2.0);
     refused(|params| params.pose.margin_um = -1.0);
+    refused(|params| {
+        (params.tissue.length_um, params.tissue.width_um, params.tissue.height_um) =
+            (5.0, 2.0, 1.0);
+    });
     let mut params = quick();
     params.optics.voxel_size = VoxelSize::from_um([1e-4; 3]).unwrap();
     assert!(matches!(specimen(&params, 1), Err(DataError::PhantomTooLarge { .. })));
