@@ -220,12 +220,12 @@ impl Canvas {
         let (width, height) = (n(self.width), n(self.height));
         let (title, description, body) = (escaped(title), escaped(description), self.body);
         format!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{title}" font-family="{FONT}" fill="none">
+            r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{title}" font-family="{FONT}" fill="none">
 <title>{title}</title>
 <desc>{description}</desc>
 <rect width="{width}" height="{height}" fill="#ffffff"/>
 {body}</svg>
-"#
+"##
         )
     }
 }

@@ -1,7 +1,7 @@
 //! How well proteins are predicted in embryos that were held out, beside baselines.
 
 use super::axis::{Axis, LABEL_SIZE, TICK_SIZE, name_below};
-use super::canvas::{Canvas, FAINT_INK, HAIRLINE, INK, Rect, Type, hex, text_width};
+use super::canvas::{Canvas, FAINT_INK, HAIRLINE, Rect, Type, hex, text_width};
 use super::colour::{CONTROL, PROTEIN, Rgb};
 use super::numbers::decimal;
 use crate::file::{Atlas, Score};

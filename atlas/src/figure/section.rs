@@ -188,13 +188,14 @@ impl Reduced {
         Self { image, labels, factors: [fy, fx] }
     }
 
-    fn section<'a>(&'a self, original: &Section<'a>) -> Section<'a> {
+    fn section<'a, 'b: 'a>(&'a self, original: &Section<'b>) -> Section<'a> {
         let [y, x] = self.factors.map(|factor| factor as f64);
         Section {
             image: self.image.view(),
-            labels: self.labels.as_ref().map(Array2::view),
+            labels: self.labels.as_ref().map(|labels| labels.view()),
             pixel_um: [original.pixel_um[0] * y, original.pixel_um[1] * x],
-            ..*original
+            tint: original.tint,
+            paint: original.paint,
         }
     }
 }
