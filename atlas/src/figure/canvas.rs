@@ -72,16 +72,10 @@ impl Rect {
         }
     }
 
-    /// The largest rectangle of this width and height in proportion, in the middle of this one.
+    /// The largest rectangle of this width and height in proportion, in the upper left of this one.
     pub(super) fn fitted(&self, width: f64, height: f64) -> Self {
         let scale = (self.width / width).min(self.height / height);
-        let (width, height) = (width * scale, height * scale);
-        Self {
-            left: self.left + (self.width - width) / 2.0,
-            top: self.top + (self.height - height) / 2.0,
-            width,
-            height,
-        }
+        Self { width: width * scale, height: height * scale, ..*self }
     }
 }
 
@@ -192,6 +186,12 @@ impl Canvas {
         ));
     }
 
+    /// A circle in the colour of its group.
+    pub(super) fn dot(&mut self, centre: (f64, f64), radius: f64) {
+        let (x, y) = (n(centre.0), n(centre.1));
+        self.element(format_args!(r#"<circle cx="{x}" cy="{y}" r="{}"/>"#, n(radius)));
+    }
+
     pub(super) fn polygon(&mut self, corners: &[(f64, f64)], fill: &str) {
         let corners: Vec<_> = corners.iter().map(|&(x, y)| format!("{},{}", n(x), n(y))).collect();
         self.element(format_args!(r#"<polygon points="{}" fill="{fill}"/>"#, corners.join(" ")));
@@ -249,7 +249,8 @@ pub(super) fn text_width(text: &str, size: f64) -> f64 {
     text.chars().count() as f64 * size * 0.55
 }
 
-/// Text between tags and in quotes. Control characters, which XML forbids, become spaces.
+/// Text between tags and in quotes. Control characters other than line breaks and tabs, which XML
+/// forbids, become spaces.
 pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -260,6 +261,7 @@ pub(super) fn escaped(text: &str) -> String {
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
             '\u{fffe}' | '\u{ffff}' => safe.push(' '),
+            '\n' | '\t' => safe.push(letter),
             letter if letter.is_control() => safe.push(' '),
             letter => safe.push(letter),
         }
@@ -293,7 +295,7 @@ mod tests {
     #[test]
     fn a_fitted_rectangle_keeps_its_proportions() {
         let box_ = Rect::new(10.0, 20.0, 400.0, 100.0);
-        assert_eq!(box_.fitted(2.0, 1.0), Rect::new(110.0, 20.0, 200.0, 100.0));
-        assert_eq!(box_.fitted(8.0, 1.0), Rect::new(10.0, 45.0, 400.0, 50.0));
+        assert_eq!(box_.fitted(2.0, 1.0), Rect::new(10.0, 20.0, 200.0, 100.0));
+        assert_eq!(box_.fitted(8.0, 1.0), Rect::new(10.0, 20.0, 400.0, 50.0));
     }
 }

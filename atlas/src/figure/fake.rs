@@ -67,8 +67,9 @@ pub(super) fn tissue() -> Tissue {
         let distance = |at: &(f64, f64)| (at.0 - x_um).hypot(at.1 - y_um);
         let mut near: Vec<_> = centres.iter().map(distance).enumerate().collect();
         near.sort_by(|a, b| a.1.total_cmp(&b.1));
-        let inside = in_teardrop(x_um, y_um) && near[0].1 < 8.0;
-        let gap = if inside { near[1].1 - near[0].1 } else { near[0].1 - 3.5 };
+        let inside = near[0].1 < 4.6;
+        let gap = if inside { near[1].1 - near[0].1 } else { near[0].1 - 4.6 };
+        let gap = if inside { gap.min(4.6 - near[0].1) } else { gap };
         let light = 60.0 * (-(gap * gap) / 0.8).exp() + if inside { 8.0 } else { 4.0 };
         let noise = |chance: &mut dyn FnMut() -> f64| (0..4).map(|_| chance() - 0.5).sum::<f64>();
         tissue.membrane[[y, x]] = (light + light.sqrt() * 2.0 * noise(&mut chance)) as f32;
@@ -173,7 +174,7 @@ pub(super) fn overview<'a>(tissue: &'a Tissue, atlas: &'a Atlas) -> Overview<'a>
         protein: "actin",
         control: "control",
         feature: 0,
-        specimen: None,
+        specimen: Some("E01"),
     }
 }
 

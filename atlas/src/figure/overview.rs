@@ -47,20 +47,28 @@ pub struct Plane<'a> {
 }
 
 const WIDTH: f64 = 1600.0;
-const HEIGHT: f64 = 1000.0;
 const MARGIN: f64 = 44.0;
+/// Between the sections.
+const GAP: f64 = 32.0;
+/// Where the sections begin.
+const SECTIONS: f64 = 150.0;
+/// From the headings of the maps to the end.
+const LOWER_HALF: f64 = 596.0;
 
 /// Draws sections above, maps of the measured and the predicted protein below them, and at their
 /// right the predictions of the protein and of the control, with their scores.
 pub fn overview(overview: &Overview<'_>) -> String {
-    let mut canvas = Canvas::new(WIDTH, HEIGHT);
+    let width = (WIDTH - 2.0 * MARGIN - 2.0 * GAP) / 3.0;
+    let height = section_height(&overview.plane, width);
+    let lower = SECTIONS + height + 58.0;
+    let mut canvas = Canvas::new(WIDTH, lower + LOWER_HALF);
     canvas.text(MARGIN, 56.0, overview.title, Type::new(31.0).bold());
     let counted = counted(overview.atlas);
     let subtitle = overview.subtitle.unwrap_or(&counted);
     canvas.text(MARGIN, 86.0, subtitle, Type::new(19.0).fill(FAINT_INK));
-    draw_sections(&mut canvas, overview);
-    draw_maps(&mut canvas, overview);
-    draw_predictions(&mut canvas, overview);
+    draw_sections(&mut canvas, overview, width, height);
+    draw_maps(&mut canvas, overview, lower);
+    draw_predictions(&mut canvas, overview, lower);
     canvas.finish(overview.title, &described(overview))
 }
 
@@ -106,18 +114,23 @@ fn sections<'a>(plane: &Plane<'a>) -> [Section<'a>; 3] {
     [membrane, cells, protein]
 }
 
-fn draw_sections(canvas: &mut Canvas, overview: &Overview<'_>) {
-    const GAP: f64 = 32.0;
+/// As high as sections of `width` are, within limits.
+fn section_height(plane: &Plane<'_>, width: f64) -> f64 {
+    let [membrane, ..] = sections(plane);
+    let (high_um, wide_um) = section::physical_size(&membrane);
+    (width * high_um / wide_um).clamp(80.0, 280.0)
+}
+
+fn draw_sections(canvas: &mut Canvas, overview: &Overview<'_>, width: f64, height: f64) {
     let names = ["Membranes".into(), "Cells found".into(), capitalised(overview.protein)];
-    let width = (WIDTH - 2.0 * MARGIN - 2.0 * GAP) / 3.0;
     for (at, section) in sections(&overview.plane).iter().enumerate() {
         let left = MARGIN + at as f64 * (width + GAP);
-        heading(canvas, left, 136.0, ["a", "b", "c"][at], &names[at]);
-        draw_section(canvas, &Rect::new(left, 150.0, width, 216.0), section);
+        heading(canvas, left, SECTIONS - 14.0, ["a", "b", "c"][at], &names[at]);
+        draw_section(canvas, &Rect::new(left, SECTIONS, width, height), section);
     }
 }
 
-fn draw_maps(canvas: &mut Canvas, overview: &Overview<'_>) {
+fn draw_maps(canvas: &mut Canvas, overview: &Overview<'_>, top: f64) {
     const WIDTH: f64 = 790.0;
     let (protein, atlas) = (overview.protein, overview.atlas);
     let specimen = overview.specimen.or_else(|| most_measured(atlas, protein, overview.feature));
@@ -127,34 +140,40 @@ fn draw_maps(canvas: &mut Canvas, overview: &Overview<'_>) {
     let range = values_range(&discs, if measured.is_empty() { &predicted } else { &measured });
     let whose = specimen.map_or_else(String::new, |specimen| format!(", specimen {specimen}"));
     let protein = capitalised(protein);
-    heading(canvas, MARGIN, 422.0, "d", &format!("{protein} as measured{whose}"));
-    let upper = Rect::new(MARGIN, 438.0, WIDTH, 264.0);
+    heading(canvas, MARGIN, top, "d", &format!("{protein} as measured{whose}"));
+    let upper = Rect::new(MARGIN, top + 18.0, WIDTH, 264.0);
     let upper = draw_map(canvas, &upper, &discs, &measured, range, false);
-    heading(canvas, MARGIN, 708.0, "e", &format!("{protein} as predicted from shape, held out"));
-    let lower = Rect::new(MARGIN, 724.0, WIDTH, 264.0);
+    heading(
+        canvas,
+        MARGIN,
+        top + 290.0,
+        "e",
+        &format!("{protein} as predicted from shape, held out"),
+    );
+    let lower = Rect::new(MARGIN, top + 308.0, WIDTH, 264.0);
     let lower = draw_map(canvas, &lower, &discs, &predicted, range, true);
     let right = upper.right().max(lower.right());
     let bar = Rect::new(right + 24.0, upper.top, 18.0, lower.bottom() - upper.top);
     draw_colour_bar(canvas, &bar, range, &name);
 }
 
-fn draw_predictions(canvas: &mut Canvas, overview: &Overview<'_>) {
+fn draw_predictions(canvas: &mut Canvas, overview: &Overview<'_>, top: f64) {
     const LEFT: f64 = 890.0;
     let proteins = [overview.protein, overview.control];
     let names = proteins.map(|protein| value_name(overview, protein));
     let width = (WIDTH - MARGIN - LEFT) / 2.0;
-    let headings = ["follows shape", "control: follows nothing"];
+    let headings = ["follows shape", "follows nothing"];
     let comparisons = comparisons(overview, &names);
     for (at, comparison) in comparisons.iter().enumerate() {
         let left = LEFT + at as f64 * width;
-        let name = format!("{} ({})", capitalised(proteins[at]), headings[at]);
-        heading(canvas, left, 422.0, ["f", "g"][at], &name);
-        let area = Rect::new(left, 438.0, width, 322.0);
+        let name = format!("{}: {}", capitalised(proteins[at]), headings[at]);
+        heading(canvas, left, top, ["f", "g"][at], &name);
+        let area = Rect::new(left, top + 4.0, width, 362.0);
         draw_scatter(canvas, &area, comparison, [PROTEIN, CONTROL][at]);
     }
-    heading(canvas, LEFT, 800.0, "h", "Scores beside baselines");
-    draw_key(canvas, WIDTH - MARGIN, 800.0, &proteins);
-    let area = Rect::new(LEFT, 812.0, WIDTH - MARGIN - LEFT, 176.0);
+    heading(canvas, LEFT, top + 404.0, "h", "Scores beside baselines");
+    draw_key(canvas, WIDTH - MARGIN, top + 404.0, &proteins);
+    let area = Rect::new(LEFT, top + 414.0, WIDTH - MARGIN - LEFT, 166.0);
     draw_scores(canvas, &area, overview.atlas, &proteins);
 }
 
@@ -262,12 +281,13 @@ mod tests {
     #[test]
     fn the_map_shows_the_specimen_with_most_measurements() {
         let mut atlas = fake::atlas();
-        assert_eq!(most_measured(&atlas, "actin", 0), Some("E01"));
-        let rows: Vec<_> = (0..atlas.n_cells()).collect();
-        for row in rows.into_iter().filter(|&row| &*atlas.cells[row].specimen == "E01") {
-            atlas.proteins[0].measured[[row, 0]] = f32::NAN;
+        for wanted in ["E04", "E05"] {
+            for row in 0..atlas.n_cells() {
+                let measured = &*atlas.cells[row].specimen == wanted;
+                atlas.proteins[0].measured[[row, 0]] = if measured { 1.0 } else { f32::NAN };
+            }
+            assert_eq!(most_measured(&atlas, "actin", 0), Some(wanted));
         }
-        assert_eq!(most_measured(&atlas, "actin", 0), Some("E02"));
         assert_eq!(most_measured(&atlas, "unknown", 0), None);
     }
 }

@@ -1,7 +1,7 @@
 //! What was predicted beside what was measured.
 
-use super::axis::{Axis, LABEL_SIZE, TICK_SIZE, name_below, name_left};
-use super::canvas::{Canvas, FAINT_INK, INK, Rect, Type, hex};
+use super::axis::{Axis, TICK_SIZE, name_below, name_left};
+use super::canvas::{Canvas, FAINT_INK, Rect, Type, hex, text_width};
 use super::colour::{PROTEIN, Rgb};
 use super::numbers::{decimal, r2, range, with_commas};
 use crate::file::Protein;
@@ -46,11 +46,8 @@ impl<'a> Comparison<'a> {
 
     /// The share of the cells with an interval whose measurement lies within it.
     pub fn coverage(&self) -> Option<f64> {
-        let points = self.points();
-        let judged: Vec<_> =
-            points.iter().filter_map(|p| Some((p.measured, p.interval?))).collect();
-        let held = judged.iter().filter(|(y, [lower, upper])| lower <= y && y <= upper).count();
-        (!judged.is_empty()).then(|| held as f64 / judged.len() as f64)
+        let (held, judged) = held_and_judged(&self.points());
+        (judged > 0).then(|| held as f64 / judged as f64)
     }
 
     /// The cells that are measured and predicted.
@@ -72,6 +69,13 @@ impl<'a> Comparison<'a> {
     }
 }
 
+/// How many cells' intervals hold the measurement, and how many have an interval.
+fn held_and_judged(points: &[Point]) -> (usize, usize) {
+    let judged = points.iter().filter_map(|p| Some((p.measured, p.interval?)));
+    let holds = judged.clone().filter(|(y, [lower, upper])| lower <= y && y <= upper);
+    (holds.count(), judged.count())
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Point {
     measured: f64,
@@ -85,10 +89,10 @@ const MOST_POINTS: usize = 1500;
 const MOST_WHISKERS: usize = 24;
 
 /// Draws the predicted value of each cell over its measured value, with the line on which both are
-/// equal, prediction intervals of a few cells from the lowest to the highest, R², the best
-/// reachable R², and the share of cells that their intervals hold.
+/// equal and prediction intervals of a few cells from the lowest to the highest. R², the best
+/// reachable R² and the share of cells that their intervals hold stand above.
 pub fn measured_against_predicted(comparison: &Comparison<'_>) -> String {
-    let mut canvas = Canvas::new(560.0, 560.0);
+    let mut canvas = Canvas::new(560.0, 600.0);
     let area = canvas.area().inside(16.0, 24.0, 16.0, 8.0);
     draw_scatter(&mut canvas, &area, comparison, PROTEIN);
     canvas.finish(comparison.name, &described(comparison))
@@ -101,6 +105,9 @@ pub(super) fn described(comparison: &Comparison<'_>) -> String {
     format!("{}: predicted over measured for {n_cells} cells, R² {r2}.", comparison.name)
 }
 
+/// Room for the numbers above the plot.
+const ABOVE: f64 = 56.0;
+
 /// Draws the scatter as a square into the upper left of `area`.
 pub(super) fn draw_scatter(
     canvas: &mut Canvas,
@@ -108,15 +115,17 @@ pub(super) fn draw_scatter(
     comparison: &Comparison<'_>,
     colour: Rgb,
 ) {
-    let room = area.inside(74.0, 0.0, 6.0, 56.0);
+    let room = area.inside(74.0, ABOVE, 6.0, 56.0);
     let side = room.width.min(room.height);
     let plot = Rect::new(room.left, room.top, side, side);
     let points = comparison.points();
     let whiskers = whiskers(&points);
     let domain = domain(&points, &whiskers);
     let (x, y) = (Axis::along(&plot, domain), Axis::up(&plot, domain));
-    let diagonal = ((plot.left, plot.bottom()), (plot.right(), plot.top));
-    canvas.dashed_line(diagonal.0, diagonal.1, FAINT_INK, 1.5, "7 5");
+    let (low, high) = ((plot.left, plot.bottom()), (plot.right(), plot.top));
+    if !points.is_empty() {
+        canvas.dashed_line(low, high, FAINT_INK, 1.5, "7 5");
+    }
     let colour = hex(colour);
     canvas.group(r#"stroke-opacity="0.45""#, |canvas| {
         for (measured, [lower, upper]) in whiskers {
@@ -124,9 +133,9 @@ pub(super) fn draw_scatter(
             canvas.line((x, y.at(lower)), (x, y.at(upper)), &colour, 1.6);
         }
     });
-    canvas.group(r#"fill-opacity="0.55""#, |canvas| {
+    canvas.group(&format!(r#"fill="{colour}" fill-opacity="0.55""#), |canvas| {
         for point in points.iter().step_by(step(&points)) {
-            canvas.circle((x.at(point.measured), y.at(point.predicted)), 2.8, &colour);
+            canvas.dot((x.at(point.measured), y.at(point.predicted)), 2.8);
         }
     });
     x.draw_below(canvas, &plot, 4);
@@ -140,35 +149,40 @@ fn step(points: &[Point]) -> usize {
     points.len().div_ceil(MOST_POINTS).max(1)
 }
 
-/// R² above the line of equality, where few points lie, and what was counted below it.
+/// R² and what was counted, above the plot, where no point lies.
 fn draw_numbers(canvas: &mut Canvas, plot: &Rect, comparison: &Comparison<'_>, points: &[Point]) {
+    const SIZE: f64 = 19.0;
     if points.is_empty() {
         let (x, y) = plot.middle();
         canvas.text(x, y, "nothing to compare", Type::new(18.0).middle().fill(FAINT_INK));
         return;
     }
-    let left = plot.left + 12.0;
+    let left = plot.left - 46.0;
     let r2 = comparison.r2().map_or_else(|| "\u{2013}".to_owned(), |r2| decimal(r2, 2));
-    let kind = Type::new(20.0).bold().fill(INK);
-    canvas.text(left, plot.top + 20.0, &format!("R² = {r2}"), kind);
+    let r2 = format!("R² = {r2}");
+    canvas.text(left, plot.top - 34.0, &r2, Type::new(SIZE).bold());
     let small = Type::new(TICK_SIZE).fill(FAINT_INK);
     if let Some(best) = comparison.best_reachable_r2 {
         let text = format!("best reachable {}", decimal(best, 2));
-        canvas.text(left, plot.top + 42.0, &text, small);
+        canvas.text(left + text_width(&r2, SIZE) + 12.0, plot.top - 34.0, &text, small);
     }
-    let shown = match step(points) {
-        1 => String::new(),
-        step => format!("1 in {step} of "),
+    canvas.text(left, plot.top - 12.0, &counted(points), small);
+}
+
+/// `intervals hold 91 % of 564 cells`.
+fn counted(points: &[Point]) -> String {
+    let (held, judged) = held_and_judged(points);
+    let mut text = match judged {
+        0 => format!("{} cells", with_commas(points.len())),
+        _ => {
+            let percent = decimal(100.0 * held as f64 / judged as f64, 0);
+            format!("intervals hold {percent} % of {} cells", with_commas(judged))
+        }
     };
-    let mut lines = vec![format!("{shown}{} cells", with_commas(points.len()))];
-    if let Some(coverage) = comparison.coverage() {
-        lines.insert(0, format!("intervals hold {} %", decimal(coverage * 100.0, 0)));
+    if step(points) > 1 {
+        text += &format!(", 1 in {} drawn", step(points));
     }
-    let bottom = plot.bottom() - 10.0;
-    for (at, line) in lines.iter().rev().enumerate() {
-        let y = bottom - at as f64 * (LABEL_SIZE + 3.0);
-        canvas.text(plot.right() - 4.0, y, line, small.end());
-    }
+    text
 }
 
 /// Measured value and interval of cells evenly chosen from the lowest to the highest.
@@ -207,13 +221,14 @@ mod tests {
         assert!((comparison().r2().unwrap() - 0.9).abs() < 1e-12);
         let svg = measured_against_predicted(&comparison());
         assert!(svg.contains(">R² = 0.90<") && svg.contains(">best reachable 0.95<"));
-        assert!(svg.contains(">4 cells<"));
     }
 
     #[test]
     fn coverage_counts_the_measurements_within_their_intervals() {
         assert_eq!(comparison().coverage(), Some(0.75));
-        assert!(measured_against_predicted(&comparison()).contains(">intervals hold 75 %<"));
+        assert!(
+            measured_against_predicted(&comparison()).contains(">intervals hold 75 % of 4 cells<")
+        );
         assert_eq!(Comparison::default().coverage(), None);
     }
 
@@ -231,7 +246,7 @@ mod tests {
         let many = Comparison { predicted: measured.clone(), measured, ..Comparison::default() };
         let svg = measured_against_predicted(&many);
         assert!(svg.matches("<circle").count() <= MOST_POINTS);
-        assert!(svg.contains("1 in 3 of 4,000 cells") && svg.contains("R² = 1.00"));
+        assert!(svg.contains("4,000 cells, 1 in 3 drawn") && svg.contains("R² = 1.00"));
     }
 
     #[test]

@@ -54,9 +54,9 @@ pub enum Paint<'a> {
 }
 
 /// Nuances of light in a filled cell and outside: few enough that a PNG needs a byte per pixel.
-const NUANCES: u8 = 31;
+const NUANCES: u8 = 15;
 /// Nuances of light where nothing is filled.
-const IMAGE_NUANCES: u8 = 127;
+const IMAGE_NUANCES: u8 = 63;
 /// The border between cells.
 const OUTLINE: Rgb = [16, 16, 16];
 /// The border between cells that are not filled (Okabe and Ito's yellow).
@@ -92,10 +92,10 @@ pub fn section_figure(section: &Section<'_>, title: &str) -> String {
     canvas.finish(title, &format!("{title}: {}", described(section)))
 }
 
-/// Draws `section` into the middle of `area` on black, with a scale bar.
+/// Draws `section` into the upper left of `area`, with a scale bar.
 pub(super) fn draw_section(canvas: &mut Canvas, area: &Rect, section: &Section<'_>) {
-    canvas.rect(*area, "#000000");
     if section.image.is_empty() {
+        canvas.rect(*area, "#000000");
         let (x, y) = area.middle();
         canvas.text(x, y, "no image", Type::new(18.0).middle().fill("#ffffff"));
         return;
@@ -104,7 +104,7 @@ pub(super) fn draw_section(canvas: &mut Canvas, area: &Rect, section: &Section<'
     let place = area.fitted(width, height);
     let small = Reduced::new(section, 2.0 * place.width, MOST_PIXELS);
     canvas.image(place, &self::section(&small.section(section)).to_data_uri());
-    draw_scale_bar(canvas, area, place.width / width);
+    draw_scale_bar(canvas, &place, place.width / width);
 }
 
 /// What a reader who cannot see the section is told.
@@ -121,7 +121,7 @@ pub(super) fn described(section: &Section<'_>) -> String {
 }
 
 /// A section shown in a figure has at most about this many pixels.
-const MOST_PIXELS: f64 = 130_000.0;
+const MOST_PIXELS: f64 = 110_000.0;
 
 /// A scale bar in the lower right corner, some fifth of the width long.
 fn draw_scale_bar(canvas: &mut Canvas, area: &Rect, pixels_per_um: f64) {
@@ -149,7 +149,7 @@ fn round_below(length: f64) -> Option<f64> {
 }
 
 /// Height and width in µm; never nothing.
-fn physical_size(section: &Section<'_>) -> (f64, f64) {
+pub(super) fn physical_size(section: &Section<'_>) -> (f64, f64) {
     let (height, width) = section.image.dim();
     let um = section.pixel_um.map(|um| if um.is_finite() && um > 0.0 { um } else { 1.0 });
     (height.max(1) as f64 * um[0], width.max(1) as f64 * um[1])
@@ -237,7 +237,7 @@ impl Fill {
         let (cells, outline, translucency) = match (section.paint, labels) {
             (Paint::Nothing, _) | (_, None) => (BTreeMap::new(), None, 0.0),
             (Paint::Outlines, _) => (BTreeMap::new(), Some(BRIGHT_OUTLINE), 0.0),
-            (Paint::Distinct, Some(labels)) => (distinct_colours(labels), Some(OUTLINE), 0.45),
+            (Paint::Distinct, Some(labels)) => (distinct_colours(labels), Some(OUTLINE), 0.3),
             (Paint::Values { values, range }, Some(labels)) => {
                 (colours_by_value(labels, values, range), Some(OUTLINE), 0.0)
             }
