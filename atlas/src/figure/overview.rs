@@ -253,6 +253,19 @@ mod tests {
     }
 
     #[test]
+    fn noise_that_nothing_compresses_still_fits_a_readme() {
+        let mut tissue = fake::tissue();
+        let mut state = 1_u32;
+        for light in tissue.membrane.iter_mut().chain(tissue.protein.iter_mut()) {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *light = (state >> 8) as f32;
+        }
+        let atlas = fake::atlas();
+        let svg = overview(&fake::overview(&tissue, &atlas));
+        assert!(svg.len() < MOST_BYTES, "{} bytes", svg.len());
+    }
+
+    #[test]
     fn the_same_atlas_gives_the_same_bytes() {
         let (tissue, atlas) = (fake::tissue(), fake::atlas());
         let shown = fake::overview(&tissue, &atlas);

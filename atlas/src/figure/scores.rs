@@ -38,13 +38,12 @@ pub(super) fn described(atlas: &Atlas, proteins: &[&str]) -> String {
 
 /// Which colour is which protein, right-aligned at `right`.
 pub(super) fn draw_key(canvas: &mut Canvas, right: f64, y: f64, proteins: &[&str]) {
-    let kind = Type::new(TICK_SIZE).end();
     let mut x = right;
     for (at, protein) in proteins.iter().enumerate().rev() {
-        canvas.text(x, y, protein, kind);
-        x -= text_width(protein, TICK_SIZE) + 12.0;
-        canvas.circle((x, y - 5.5), 6.0, &hex(colour(at)));
-        x -= 24.0;
+        x -= text_width(protein, TICK_SIZE);
+        canvas.text(x, y, protein, Type::new(TICK_SIZE));
+        canvas.circle((x - 13.0, y - 5.5), 6.0, &hex(colour(at)));
+        x -= 36.0;
     }
 }
 

@@ -1,6 +1,7 @@
 //! One plane of an image and the cells in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2};
 
@@ -121,7 +122,7 @@ pub(super) fn described(section: &Section<'_>) -> String {
 }
 
 /// A section shown in a figure has at most about this many pixels.
-const MOST_PIXELS: f64 = 110_000.0;
+const MOST_PIXELS: f64 = 130_000.0;
 
 /// A scale bar in the lower right corner, some fifth of the width long.
 fn draw_scale_bar(canvas: &mut Canvas, area: &Rect, pixels_per_um: f64) {
@@ -159,45 +160,46 @@ pub(super) fn physical_size(section: &Section<'_>) -> (f64, f64) {
 struct Reduced {
     image: Array2<f32>,
     labels: Option<Array2<u32>>,
-    factors: [usize; 2],
+    pixel_um: [f64; 2],
 }
 
 impl Reduced {
-    /// At most `widest` pixels wide and `most_pixels` in all, and never fewer than a block of one.
+    /// At most about `widest` pixels wide and `most_pixels` in all; never more than there were.
     fn new(section: &Section<'_>, widest: f64, most_pixels: f64) -> Self {
         let (height, width) = section.image.dim();
         let (height_um, width_um) = physical_size(section);
-        let by_area = (most_pixels * width_um / height_um).sqrt();
-        let pixel_um = width_um / widest.min(by_area).max(1.0);
-        let factor = |um: f64| ((pixel_um / um).ceil() as usize).max(1);
-        let [fy, fx] = [factor(height_um / height as f64), factor(width_um / width as f64)];
-        let shape = (height.div_ceil(fy), width.div_ceil(fx));
-        let image = Array2::from_shape_fn(shape, |(y, x)| {
-            let rows = y * fy..(y * fy + fy).min(height);
-            let columns = x * fx..(x * fx + fx).min(width);
-            section.image.slice(ndarray::s![rows, columns]).mean().unwrap_or(0.0)
+        let columns = widest.min((most_pixels * width_um / height_um).sqrt());
+        let rows = columns * height_um / width_um;
+        let columns = (columns as usize).clamp(1, width);
+        let rows = (rows as usize).clamp(1, height);
+        let image = Array2::from_shape_fn((rows, columns), |(y, x)| {
+            let (ys, xs) = (block(y, rows, height), block(x, columns, width));
+            section.image.slice(ndarray::s![ys, xs]).mean().unwrap_or(0.0)
         });
-        let labels = section.labels.map(|labels| {
-            let (labels_high, labels_wide) = labels.dim();
-            Array2::from_shape_fn(shape, |(y, x)| {
-                let y = (y * fy + fy / 2).min(labels_high.saturating_sub(1));
-                let x = (x * fx + fx / 2).min(labels_wide.saturating_sub(1));
-                labels.get((y, x)).copied().unwrap_or(0)
+        let labels = section.labels.filter(|labels| labels.dim() == (height, width));
+        let labels = labels.map(|labels| {
+            Array2::from_shape_fn((rows, columns), |(y, x)| {
+                let (ys, xs) = (block(y, rows, height), block(x, columns, width));
+                labels[[ys.start.midpoint(ys.end - 1), xs.start.midpoint(xs.end - 1)]]
             })
         });
-        Self { image, labels, factors: [fy, fx] }
+        Self { image, labels, pixel_um: [height_um / rows as f64, width_um / columns as f64] }
     }
 
     fn section<'a, 'b: 'a>(&'a self, original: &Section<'b>) -> Section<'a> {
-        let [y, x] = self.factors.map(|factor| factor as f64);
         Section {
             image: self.image.view(),
             labels: self.labels.as_ref().map(|labels| labels.view()),
-            pixel_um: [original.pixel_um[0] * y, original.pixel_um[1] * x],
+            pixel_um: self.pixel_um,
             tint: original.tint,
             paint: original.paint,
         }
     }
+}
+
+/// Which of `all` pixels make number `at` of `n_blocks`.
+fn block(at: usize, n_blocks: usize, all: usize) -> Range<usize> {
+    at * all / n_blocks..(at + 1) * all / n_blocks
 }
 
 /// Light from 0 (dark) to 1 (bright).
