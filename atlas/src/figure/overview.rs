@@ -189,8 +189,8 @@ fn comparison<'a>(overview: &Overview<'_>, protein: &str, name: &'a str) -> Comp
     let Some(found) = overview.atlas.protein(protein) else {
         return Comparison { name, ..Comparison::default() };
     };
-    let scores = overview.atlas.scores.iter().filter(|score| score.protein == protein);
-    let best_reachable_r2 = scores.filter_map(|score| score.best_reachable_r2).next();
+    let mut scores = overview.atlas.scores.iter().filter(|score| score.protein == protein);
+    let best_reachable_r2 = scores.find_map(|score| score.best_reachable_r2);
     Comparison { best_reachable_r2, ..Comparison::of(found, overview.feature, name) }
 }
 

@@ -58,7 +58,7 @@ pub fn page(page: &Page<'_>) -> String {
     let counts = escaped(&counts(page.atlas));
     let version = env!("CARGO_PKG_VERSION");
     format!(
-        r##"<!DOCTYPE html>
+        r#"<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -94,7 +94,7 @@ pub fn page(page: &Page<'_>) -> String {
 <footer><p>Made by Primordia {version}. This page needs no network.</p></footer>
 </body>
 </html>
-"##
+"#
     )
 }
 
@@ -206,7 +206,7 @@ fn python_example(page: &Page<'_>) -> String {
         "import anndata".to_owned(),
         String::new(),
         format!("atlas = anndata.read_h5ad({})", python_text(page.atlas_file)),
-        "atlas.obs.groupby(\"specimen\", observed=True).size()   # cells of each embryo".to_owned(),
+        "atlas.obs.groupby(\"specimen\", observed=True).size()   # cells".to_owned(),
         "atlas.obsm[\"spatial\"]   # x, y, z in µm; the tip is at x = 0".to_owned(),
     ];
     if let Some(feature) = page.atlas.features.names.first() {

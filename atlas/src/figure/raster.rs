@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use png::{BitDepth, ColorType, Compression, Encoder, Filter};
+use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter};
 
 use super::colour::Rgb;
 
@@ -47,10 +47,15 @@ impl Raster {
 
     /// The picture as the bytes of a PNG file: a byte per pixel where 256 colours suffice. A
     /// picture without pixels, which PNG does not know, becomes a white one.
+    #[expect(clippy::missing_panics_doc, reason = "memory takes all that is written to it")]
     pub fn to_png(&self) -> Vec<u8> {
         if self.pixels.is_empty() {
             return Self::from_fn(1, 1, |_, _| [255; 3]).to_png();
         }
+        self.encoded().expect("a PNG of the right length can be written to memory")
+    }
+
+    fn encoded(&self) -> Result<Vec<u8>, EncodingError> {
         let mut bytes = Vec::new();
         let mut encoder = Encoder::new(&mut bytes, self.width as u32, self.height as u32);
         encoder.set_depth(BitDepth::Eight);
@@ -64,9 +69,8 @@ impl Raster {
             encoder.set_color(ColorType::Rgb);
             self.pixels.concat()
         };
-        let written = encoder.write_header().and_then(|mut png| png.write_image_data(&data));
-        written.expect("a PNG of the right length can be written to memory");
-        bytes
+        encoder.write_header()?.write_image_data(&data)?;
+        Ok(bytes)
     }
 
     /// The PNG as a `data:` URI, to stand in an SVG or a page.

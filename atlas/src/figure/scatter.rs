@@ -172,17 +172,16 @@ fn draw_numbers(canvas: &mut Canvas, plot: &Rect, comparison: &Comparison<'_>, p
 /// `intervals hold 91 % of 564 cells`.
 fn counted(points: &[Point]) -> String {
     let (held, judged) = held_and_judged(points);
-    let mut text = match judged {
-        0 => format!("{} cells", with_commas(points.len())),
-        _ => {
-            let percent = decimal(100.0 * held as f64 / judged as f64, 0);
-            format!("intervals hold {percent} % of {} cells", with_commas(judged))
-        }
+    let text = if judged == 0 {
+        format!("{} cells", with_commas(points.len()))
+    } else {
+        let percent = decimal(100.0 * held as f64 / judged as f64, 0);
+        format!("intervals hold {percent} % of {} cells", with_commas(judged))
     };
-    if step(points) > 1 {
-        text += &format!(", 1 in {} drawn", step(points));
+    match step(points) {
+        1 => text,
+        step => format!("{text}, 1 in {step} drawn"),
     }
-    text
 }
 
 /// Measured value and interval of cells evenly chosen from the lowest to the highest.
@@ -203,6 +202,7 @@ fn domain(points: &[Point], whiskers: &[(f64, [f64; 2])]) -> [f64; 2] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake;
     use super::*;
 
     fn comparison() -> Comparison<'static> {
@@ -246,6 +246,7 @@ mod tests {
         let many = Comparison { predicted: measured.clone(), measured, ..Comparison::default() };
         let svg = measured_against_predicted(&many);
         assert!(svg.matches("<circle").count() <= MOST_POINTS);
+        fake::show("scatter.svg", &svg);
         assert!(svg.contains("4,000 cells, 1 in 3 drawn") && svg.contains("R² = 1.00"));
     }
 

@@ -148,6 +148,7 @@ mod tests {
         let atlas = fake::atlas();
         let svg = held_out_scores(&atlas, &["actin", "control"]);
         assert!(roxmltree::Document::parse(&svg).is_ok());
+        fake::show("scores.svg", &svg);
         for name in ["shape", "position", "size, orientation", "mean of others"] {
             assert!(svg.contains(&format!(">{name}<")), "{name}");
         }

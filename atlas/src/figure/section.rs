@@ -69,13 +69,13 @@ const BRIGHT_OUTLINE: Rgb = [240, 228, 66];
 /// the cell that lies left of or above the border. Labels of another shape than the image are left out.
 pub fn section(section: &Section<'_>) -> Raster {
     let (height, width) = section.image.dim();
-    let light = stretched(section.image);
+    let light = stretched(&section.image);
     let labels = section.labels.filter(|labels| labels.dim() == (height, width));
     let fill = Fill::new(section, labels);
     Raster::from_fn(width, height, |x, y| {
         let light = light[[y, x]];
         let Some(labels) = labels else { return fill.image_colour(light) };
-        if fill.outline.is_some() && on_border(labels, y, x) {
+        if fill.outline.is_some() && on_border(&labels, y, x) {
             return fill.outline.unwrap_or(OUTLINE);
         }
         fill.cell_colour(labels[[y, x]], light)
@@ -203,7 +203,7 @@ fn block(at: usize, n_blocks: usize, all: usize) -> Range<usize> {
 }
 
 /// Light from 0 (dark) to 1 (bright).
-fn stretched(image: ArrayView2<'_, f32>) -> Array2<f64> {
+fn stretched(image: &ArrayView2<'_, f32>) -> Array2<f64> {
     const DARK_AND_BRIGHT: [f64; 2] = [0.01, 0.997];
     let values = image.iter().map(|&value| f64::from(value));
     let [dark, bright] = quantiles(values, DARK_AND_BRIGHT).unwrap_or([0.0, 1.0]);
@@ -220,7 +220,7 @@ fn in_steps(light: f64, steps: u8) -> f64 {
 }
 
 /// Whether another cell, or none, lies right of or below this pixel.
-fn on_border(labels: ArrayView2<'_, u32>, y: usize, x: usize) -> bool {
+fn on_border(labels: &ArrayView2<'_, u32>, y: usize, x: usize) -> bool {
     let here = labels[[y, x]];
     [(y + 1, x), (y, x + 1)].into_iter().any(|at| labels.get(at).is_some_and(|&next| next != here))
 }
@@ -239,9 +239,9 @@ impl Fill {
         let (cells, outline, translucency) = match (section.paint, labels) {
             (Paint::Nothing, _) | (_, None) => (BTreeMap::new(), None, 0.0),
             (Paint::Outlines, _) => (BTreeMap::new(), Some(BRIGHT_OUTLINE), 0.0),
-            (Paint::Distinct, Some(labels)) => (distinct_colours(labels), Some(OUTLINE), 0.3),
+            (Paint::Distinct, Some(labels)) => (distinct_colours(&labels), Some(OUTLINE), 0.3),
             (Paint::Values { values, range }, Some(labels)) => {
-                (colours_by_value(labels, values, range), Some(OUTLINE), 0.0)
+                (colours_by_value(&labels, values, range), Some(OUTLINE), 0.0)
             }
         };
         Self { tint: section.tint, cells, outline, translucency }
@@ -272,7 +272,7 @@ impl Fill {
 }
 
 fn colours_by_value(
-    labels: ArrayView2<'_, u32>,
+    labels: &ArrayView2<'_, u32>,
     values: &BTreeMap<u32, f32>,
     range: [f64; 2],
 ) -> BTreeMap<u32, Rgb> {
@@ -283,7 +283,7 @@ fn colours_by_value(
 
 /// A colour for each cell that its neighbours do not have. The rarest free colour is taken; where
 /// more neighbours than colours meet, the rarest among all.
-fn distinct_colours(labels: ArrayView2<'_, u32>) -> BTreeMap<u32, Rgb> {
+fn distinct_colours(labels: &ArrayView2<'_, u32>) -> BTreeMap<u32, Rgb> {
     let neighbours = neighbours(labels);
     let mut uses = [0_usize; CELLS.len()];
     let mut chosen: BTreeMap<u32, usize> = BTreeMap::new();
@@ -299,7 +299,7 @@ fn distinct_colours(labels: ArrayView2<'_, u32>) -> BTreeMap<u32, Rgb> {
 }
 
 /// Which cells share an edge between pixels.
-fn neighbours(labels: ArrayView2<'_, u32>) -> BTreeMap<u32, BTreeSet<u32>> {
+fn neighbours(labels: &ArrayView2<'_, u32>) -> BTreeMap<u32, BTreeSet<u32>> {
     let mut neighbours: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     for ((y, x), &here) in labels.indexed_iter() {
         if here == 0 {
@@ -359,9 +359,9 @@ mod tests {
     #[test]
     fn neighbours_differ_in_colour() {
         let tissue = fake::tissue();
-        let colours = distinct_colours(tissue.labels.view());
+        let colours = distinct_colours(&tissue.labels.view());
         assert!(colours.len() > 80);
-        for (label, beside) in neighbours(tissue.labels.view()) {
+        for (label, beside) in neighbours(&tissue.labels.view()) {
             assert!(beside.iter().all(|next| colours[next] != colours[&label]));
         }
     }
@@ -372,6 +372,8 @@ mod tests {
         let (labels, paint) = (Some(tissue.labels.view()), Paint::Distinct);
         let raster = section(&Section { labels, paint, ..plain(&tissue.membrane) });
         assert!(raster.to_png().len() < raster.width() * raster.height() + 2000);
+        let outlined = Section { labels, paint: Paint::Outlines, ..plain(&tissue.membrane) };
+        fake::show("outlines.svg", &section_figure(&outlined, "Outlines"));
     }
 
     #[test]

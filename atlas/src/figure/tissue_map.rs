@@ -283,6 +283,19 @@ mod tests {
     }
 
     #[test]
+    fn specimens_overlie_one_another_in_smaller_discs() {
+        let atlas = fake::atlas();
+        let measured = atlas.proteins[0].measured.column(0).to_vec();
+        let svg = tissue_map(&atlas, &map(&measured));
+        let circles = circles(&Document::parse(&svg).unwrap()).len();
+        assert_eq!(circles, atlas.n_cells() + 1, "the cells and the key to grey");
+        let radius = |specimen| discs(&atlas, specimen).iter().map(|disc| disc.radius_um).sum();
+        let (all, one): (f64, f64) = (radius(None), radius(Some("E01")));
+        assert!(all / (atlas.n_cells() as f64) < one / 90.0);
+        fake::show("map.svg", &svg);
+    }
+
+    #[test]
     fn an_empty_atlas_gives_an_empty_map() {
         let svg = tissue_map(&Atlas::default(), &map(&[]));
         assert!(Document::parse(&svg).is_ok() && svg.contains("no cells"));
