@@ -95,6 +95,8 @@ pub(super) fn name_left(canvas: &mut Canvas, plot: &Rect, name: &str, away: f64)
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp)] // these answers are exact
+
     use super::*;
 
     fn axis(low: f64, high: f64) -> Axis {

@@ -64,6 +64,8 @@ pub(super) fn decimal(value: f64, decimals: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp)] // these answers are exact
+
     use super::*;
 
     #[test]

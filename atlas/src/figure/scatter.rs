@@ -202,6 +202,8 @@ fn domain(points: &[Point], whiskers: &[(f64, [f64; 2])]) -> [f64; 2] {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::float_cmp)] // these answers are exact
+
     use super::super::fake;
     use super::*;
 
