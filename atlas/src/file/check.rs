@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ndarray::{Array2, Zip};
+use primordia_data::CellId;
 use thiserror::Error;
 
 use super::contacts::Contacts;
@@ -51,12 +52,28 @@ pub enum Problem {
     Parameters { reason: String },
 }
 
-/// Names of columns that an atlas file keeps for itself.
-pub(crate) const RESERVED_COLUMNS: [&str; 7] =
-    ["specimen", "label", "cell", "x_um", "y_um", "z_um", "_index"];
+/// Names of columns of cells that an atlas keeps for itself.
+const CELL_COLUMNS: [&str; 9] =
+    ["specimen", "cell", "label", "x_um", "y_um", "z_um", "image_x_um", "image_y_um", "image_z_um"];
+
+/// Names of columns of specimens that an atlas keeps for itself.
+const SPECIMEN_COLUMNS: [&str; 12] = [
+    "specimen",
+    "source",
+    "input_hash",
+    "n_cells",
+    "voxel_z_um",
+    "voxel_y_um",
+    "voxel_x_um",
+    "residual_um",
+    "direction",
+    "direction_confidence",
+    "apical",
+    "apical_confidence",
+];
 
 /// Names of tables that a protein may not take.
-pub(crate) const RESERVED_TABLES: [&str; 4] = ["cells", "specimens", "scores", "contacts"];
+const RESERVED_TABLES: [&str; 4] = ["cells", "specimens", "scores", "contacts"];
 
 /// Everything that is wrong with `atlas`.
 pub(crate) fn problems(atlas: &Atlas) -> Vec<Problem> {
@@ -70,7 +87,7 @@ pub(crate) fn problems(atlas: &Atlas) -> Vec<Problem> {
         check_protein(protein, atlas.n_cells(), &mut found);
     }
     if let Some(contacts) = &atlas.contacts {
-        check_contacts(contacts, atlas.n_cells(), &mut found);
+        check_contacts(contacts, &atlas.cells, &mut found);
     }
     for specimen in &atlas.specimens {
         check_specimen(specimen, &mut found);
@@ -110,17 +127,18 @@ fn check_features(atlas: &Atlas, found: &mut Vec<Problem>) {
     let wanted = [atlas.n_cells(), atlas.features.names.len()];
     same_shape("features", &atlas.features.values, wanted, found);
     not_infinite("features", &atlas.features.values, found);
-    unique("features", atlas.features.names.iter().map(String::as_str), found);
 }
 
 fn check_columns(atlas: &Atlas, found: &mut Vec<Problem>) {
-    let features = atlas.features.names.iter().map(String::as_str);
-    unique("columns", features.chain(atlas.columns.iter().map(|column| &*column.name)), found);
+    let shape: Vec<String> = super::shape_columns(&atlas.shape).collect();
+    let features = atlas.features.names.iter();
+    let own = atlas.columns.iter().map(|column| &column.name);
+    unique("columns", features.clone().chain(own.clone()).chain(&shape).map(String::as_str), found);
+    for name in features.chain(own) {
+        not_reserved("column", name, &CELL_COLUMNS, found);
+    }
     for column in &atlas.columns {
         storable("column", &column.name, found);
-        if RESERVED_COLUMNS.contains(&&*column.name) {
-            found.push(Problem::Reserved { kind: "column", name: column.name.clone() });
-        }
         if column.values.len() != atlas.n_cells() {
             found.push(Problem::Shape {
                 what: format!("column {:?}", column.name),
@@ -171,9 +189,7 @@ fn check_space(name: &str, space: &FittedSpace, axes: usize, found: &mut Vec<Pro
 
 fn check_protein(protein: &Protein, n_cells: usize, found: &mut Vec<Problem>) {
     storable("protein", &protein.name, found);
-    if RESERVED_TABLES.contains(&&*protein.name) {
-        found.push(Problem::Reserved { kind: "protein", name: protein.name.clone() });
-    }
+    not_reserved("protein", &protein.name, &RESERVED_TABLES, found);
     unique("protein features", protein.feature_names.iter().map(String::as_str), found);
     let wanted = [n_cells, protein.feature_names.len()];
     for (part, values) in protein.parts() {
@@ -194,7 +210,8 @@ fn check_protein(protein: &Protein, n_cells: usize, found: &mut Vec<Problem>) {
     }
 }
 
-fn check_contacts(contacts: &Contacts, n_cells: usize, found: &mut Vec<Problem>) {
+fn check_contacts(contacts: &Contacts, cells: &[CellId], found: &mut Vec<Problem>) {
+    let n_cells = cells.len();
     let starts = &contacts.row_starts;
     let n_entries = contacts.neighbours.len();
     let whole = starts.len() == n_cells + 1
@@ -207,17 +224,21 @@ fn check_contacts(contacts: &Contacts, n_cells: usize, found: &mut Vec<Problem>)
         return;
     }
     for row in 0..n_cells {
-        if let Some(what) = problem_of_row(contacts, row, n_cells) {
+        if let Some(what) = problem_of_row(contacts, row, cells) {
             found.push(Problem::Contacts { what, row });
             return; // the first names the fault; thousands more would not help
         }
     }
 }
 
-fn problem_of_row(contacts: &Contacts, row: usize, n_cells: usize) -> Option<&'static str> {
+fn problem_of_row(contacts: &Contacts, row: usize, cells: &[CellId]) -> Option<&'static str> {
     let neighbours = &contacts.neighbours[contacts.row_starts[row]..contacts.row_starts[row + 1]];
-    if neighbours.iter().any(|&neighbour| neighbour >= n_cells) {
+    if neighbours.iter().any(|&neighbour| neighbour >= cells.len()) {
         return Some("a neighbour is no row of the atlas");
+    }
+    let specimen = &cells[row].specimen;
+    if neighbours.iter().any(|&neighbour| cells[neighbour].specimen != *specimen) {
+        return Some("a cell touches one of another specimen");
     }
     if neighbours.contains(&row) {
         return Some("a cell touches itself");
@@ -228,10 +249,10 @@ fn problem_of_row(contacts: &Contacts, row: usize, n_cells: usize) -> Option<&'s
     if contacts.of(row).any(|(_, area_um2)| !(area_um2.is_finite() && area_um2 > 0.0)) {
         return Some("areas are not positive and finite");
     }
-    let mutual = |(other, area_um2)| {
+    let mutual = |(other, area_um2): (usize, f64)| {
         let start = contacts.row_starts[other];
         let back = contacts.neighbours[start..contacts.row_starts[other + 1]].binary_search(&row);
-        back.is_ok_and(|at| contacts.areas_um2[start + at] == area_um2)
+        back.is_ok_and(|at| contacts.areas_um2[start + at].to_bits() == area_um2.to_bits())
     };
     (!contacts.of(row).all(mutual)).then_some("a contact differs between its two sides")
 }
@@ -245,10 +266,10 @@ fn check_specimen(specimen: &Specimen, found: &mut Vec<Problem>) {
             found.push(Problem::Transform { specimen: id() });
         }
     }
-    if let Some(um) = specimen.voxel_size_um {
-        if !um.iter().all(|side| side.is_finite() && *side > 0.0) {
-            found.push(Problem::VoxelSize { specimen: id(), um });
-        }
+    if let Some(um) = specimen.voxel_size_um
+        && !um.iter().all(|side| side.is_finite() && *side > 0.0)
+    {
+        found.push(Problem::VoxelSize { specimen: id(), um });
     }
     for decision in specimen.direction.iter().chain(&specimen.apical) {
         if !(0.0..=1.0).contains(&decision.confidence) {
@@ -258,6 +279,7 @@ fn check_specimen(specimen: &Specimen, found: &mut Vec<Problem>) {
     }
     for key in specimen.attributes.keys() {
         storable("specimen attribute", key, found);
+        not_reserved("specimen attribute", key, &SPECIMEN_COLUMNS, found);
     }
 }
 
@@ -311,8 +333,9 @@ fn check_texts(atlas: &Atlas, found: &mut Vec<Problem>) {
             .for_each(|text| no_nul("specimens", text));
     }
     for score in &atlas.scores {
-        let texts = [&score.protein, &score.target, &score.model];
-        texts.into_iter().for_each(|text| no_nul("scores", text));
+        for text in [&score.protein, &score.target, &score.model] {
+            no_nul("scores", text);
+        }
     }
     atlas.texts.values().flatten().for_each(|text| no_nul("texts", text));
     let once = [&atlas.name, &provenance.primordia_version, &provenance.experiment];
@@ -348,6 +371,12 @@ fn unique<'a>(
         if !seen.insert(name) {
             problems.push(Problem::Duplicate { kind, name: name.to_owned() });
         }
+    }
+}
+
+fn not_reserved(kind: &'static str, name: &str, reserved: &[&str], problems: &mut Vec<Problem>) {
+    if reserved.contains(&name) {
+        problems.push(Problem::Reserved { kind, name: name.to_owned() });
     }
 }
 

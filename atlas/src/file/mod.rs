@@ -10,6 +10,7 @@ mod decode;
 mod encode;
 mod example;
 mod model;
+mod promise;
 mod read;
 mod replace;
 mod write;
@@ -21,7 +22,9 @@ pub use model::{
     ShapeBlock, Specimen,
 };
 
+pub(crate) use promise::broken_promises;
 pub use read::{Header, read, read_header};
+pub(crate) use read::{Selection, read_selected};
 pub(crate) use replace::replace;
 pub use write::write;
 
@@ -55,6 +58,14 @@ fn shape_key(at: usize, name: &str) -> String {
 /// The key in `obsm` of one array of a protein.
 fn protein_key(protein: &str, part: &str) -> String {
     format!("protein_{protein}_{part}")
+}
+
+/// The names of the columns of all shape spaces, as a query names them: `shape_1`, `shape_2`, …
+/// for the first, `shape_NAME_1`, … for the others.
+pub(crate) fn shape_columns(blocks: &[ShapeBlock]) -> impl Iterator<Item = String> + '_ {
+    blocks.iter().enumerate().flat_map(|(at, block)| {
+        (1..=block.scores.ncols()).map(move |axis| format!("{}_{axis}", shape_key(at, &block.name)))
+    })
 }
 
 #[cfg(test)]

@@ -26,8 +26,30 @@ use crate::error::{AtlasError, Result};
 /// An [`AtlasError`] that names the file and what is wrong with it: not HDF5, not an atlas, of a
 /// newer version, cut, changed, damaged.
 pub fn read(path: impl AsRef<Path>) -> Result<Atlas> {
-    let source = Source::open(path.as_ref())?;
-    let mut atlas = read_as_written(&source)?;
+    read_selected(path.as_ref(), &Selection::everything())
+}
+
+/// Which parts of a file to read: cells, specimens and scores always come along.
+pub(crate) struct Selection<'a> {
+    /// Features, further columns and shape.
+    pub(crate) measurements: bool,
+    /// Proteins, by name.
+    pub(crate) protein: &'a dyn Fn(&str) -> bool,
+    pub(crate) contacts: bool,
+    /// Arrays and texts.
+    pub(crate) arrays: bool,
+}
+
+impl Selection<'_> {
+    pub(crate) fn everything() -> Self {
+        Self { measurements: true, protein: &|_| true, contacts: true, arrays: true }
+    }
+}
+
+/// Reads the selected parts of an atlas; the others are empty. What is read holds together.
+pub(crate) fn read_selected(path: &Path, selection: &Selection) -> Result<Atlas> {
+    let source = Source::open(path)?;
+    let mut atlas = read_as_written(&source, selection)?;
     let mut counts = BTreeMap::<&str, usize>::new();
     for cell in &atlas.cells {
         *counts.entry(&cell.specimen).or_default() += 1;
@@ -93,24 +115,29 @@ fn first_side(dataset: &Dataset) -> usize {
 }
 
 /// The atlas as the file has it, whether it holds together or not.
-pub(super) fn read_as_written(source: &Source) -> Result<Atlas> {
+pub(super) fn read_as_written(source: &Source, selection: &Selection) -> Result<Atlas> {
     check_versions(source)?;
-    Ok(Atlas {
-        name: source.string("uns/primordia/name")?,
-        cells: read_cells(source)?,
-        features: FeatureMatrix { names: source.index("var")?, values: source.array("X")? },
-        spatial_um: source.array("obsm/spatial")?,
-        image_um: optional(source, "obsm/image_um", |name| source.array(name))?,
-        columns: read_columns(source)?,
-        shape: read_shape(source)?,
-        proteins: read_proteins(source)?,
-        contacts: optional(source, "obsp/contact_area_um2", |name| source.csr(name))?,
-        specimens: read_specimens(source)?,
-        scores: read_scores(source)?,
-        arrays: read_tree(source, "uns/primordia/arrays", &|name| source.array(name))?,
-        texts: read_tree(source, "uns/primordia/texts", &|name| source.strings(name))?,
-        provenance: read_provenance(source)?,
-    })
+    let name = source.string("uns/primordia/name")?;
+    let mut atlas = Atlas::new(name, read_cells(source)?, source.array("obsm/spatial")?);
+    atlas.image_um = optional(source, "obsm/image_um", |name| source.array(name))?;
+    atlas.specimens = read_specimens(source)?;
+    atlas.scores = read_scores(source)?;
+    atlas.provenance = read_provenance(source)?;
+    if selection.measurements {
+        atlas.features = FeatureMatrix { names: source.index("var")?, values: source.array("X")? };
+        atlas.columns = read_columns(source)?;
+        atlas.shape = read_shape(source)?;
+    }
+    atlas.proteins = read_proteins(source, selection.protein)?;
+    if selection.contacts {
+        atlas.contacts = optional(source, "obsp/contact_area_um2", |name| source.csr(name))?;
+    }
+    if selection.arrays {
+        let (arrays, texts) = ("uns/primordia/arrays", "uns/primordia/texts");
+        atlas.arrays = read_tree(source, arrays, |name| source.array(name))?;
+        atlas.texts = read_tree(source, texts, |name| source.strings(name))?;
+    }
+    Ok(atlas)
 }
 
 /// The format's version, if this is an atlas that this program can read.
@@ -179,9 +206,10 @@ fn own_columns(source: &Source) -> Result<Vec<String>> {
 fn read_columns(source: &Source) -> Result<Vec<Column>> {
     let mut columns = Vec::new();
     for name in own_columns(source)? {
-        match source.column(&format!("obs/{name}"))? {
-            Some(values) => columns.push(Column { name, values }),
-            None => tracing::warn!("{}: column {name:?} left out", source.path().display()),
+        if let Some(values) = source.column(&format!("obs/{name}"))? {
+            columns.push(Column { name, values });
+        } else {
+            tracing::warn!("{}: column {name:?} left out", source.path().display());
         }
     }
     Ok(columns)
@@ -209,9 +237,10 @@ fn read_space(source: &Source, group: &str) -> Result<FittedSpace> {
     })
 }
 
-fn read_proteins(source: &Source) -> Result<Vec<Protein>> {
+fn read_proteins(source: &Source, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Protein>> {
     let names = source.strings("uns/primordia/protein_names")?;
-    names.into_iter().map(|name| read_protein(source, name)).collect()
+    let wanted = names.into_iter().filter(|name| wanted(name));
+    wanted.map(|name| read_protein(source, name)).collect()
 }
 
 fn read_protein(source: &Source, name: String) -> Result<Protein> {
@@ -251,6 +280,7 @@ impl Table<'_> {
     }
 
     fn counts(&self, column: &str) -> Result<Vec<usize>> {
+        // Saturates: a negative count of a damaged file is 0.
         Ok(self.numbers(column)?.iter().map(|&count| count as usize).collect())
     }
 
@@ -342,31 +372,14 @@ fn read_scores(source: &Source) -> Result<Vec<Score>> {
     Ok((0..rows).map(score).collect())
 }
 
-/// Everything under `group` by its path, folders opened.
+/// Every array under `group` by its path.
 fn read_tree<T>(
     source: &Source,
     group: &str,
-    read: &impl Fn(&str) -> Result<T>,
+    read: impl Fn(&str) -> Result<T>,
 ) -> Result<BTreeMap<String, T>> {
-    /// Deeper than any path that an atlas gives; a damaged file may hold a group in itself.
-    const DEEPEST: usize = 16;
-    let mut found = BTreeMap::new();
-    let mut open = vec![String::new()];
-    while let Some(folder) = open.pop() {
-        if folder.matches('/').count() > DEEPEST {
-            return Err(source.malformed(group, "deeper than 16 folders", "fewer folders"));
-        }
-        for name in source.names(&format!("{group}/{folder}"))? {
-            let path = format!("{folder}{name}");
-            let full = format!("{group}/{path}");
-            if source.is_group(&full) {
-                open.push(path + "/");
-            } else {
-                found.insert(path, read(&full)?);
-            }
-        }
-    }
-    Ok(found)
+    let paths = source.arrays_under(group)?.into_iter();
+    paths.map(|path| Ok((path.clone(), read(&format!("{group}/{path}"))?))).collect()
 }
 
 fn read_provenance(source: &Source) -> Result<Provenance> {

@@ -1,0 +1,185 @@
+//! One pass over a label image: where every cell lies, and its moments.
+//!
+//! The image is read once, run by run along x, however many cells there are. All sums are of
+//! integers, hence exact and the same for any number of threads.
+
+use nalgebra::{Matrix3, Point3, Vector3};
+use primordia_data::{Labels, VoxelSize};
+use rayon::prelude::*;
+
+/// Lines of voxels along x are swept in at most this many chunks, whatever the number of threads.
+const CHUNKS: usize = 64;
+
+/// The box and the exact moments of one cell, in voxels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The first voxel of the bounding box, `[z, y, x]`.
+    pub first: [usize; 3],
+    /// One past the last voxel of the bounding box, `[z, y, x]`.
+    pub end: [usize; 3],
+    /// The number of voxels.
+    pub n_voxels: u64,
+    sums: [u64; 3],     // z, y, x
+    products: [u64; 6], // zz, yy, xx, zy, zx, yx
+}
+
+impl Extent {
+    const NOTHING: Self =
+        Self { first: [usize::MAX; 3], end: [0; 3], n_voxels: 0, sums: [0; 3], products: [0; 6] };
+
+    /// The volume in µm³.
+    pub fn volume_um3(&self, voxel_size: VoxelSize) -> f64 {
+        self.n_voxels as f64 * voxel_size.volume_um3()
+    }
+
+    /// The mean of the voxel centres, x, y, z in µm.
+    pub fn centroid_um(&self, voxel_size: VoxelSize) -> Point3<f64> {
+        let [z, y, x] = [0, 1, 2]
+            .map(|axis| self.sums[axis] as f64 / self.n_voxels as f64 * voxel_size.um()[axis]);
+        Point3::new(x, y, z)
+    }
+
+    /// The covariance of the cell's matter along x, y, z in µm². A voxel is a box, not a point:
+    /// along each axis it adds the variance of its own side, side² / 12.
+    pub fn covariance_um2(&self, voxel_size: VoxelSize) -> Matrix3<f64> {
+        const PAIRS: [(usize, usize); 6] = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)];
+        let um = voxel_size.um();
+        let n = u128::from(self.n_voxels);
+        let mut covariance = Matrix3::zeros();
+        for (product, (i, j)) in self.products.into_iter().zip(PAIRS) {
+            // n Σab − Σa Σb is exact: it is done in integers, where nothing cancels badly.
+            let spread = (n * u128::from(product)) as i128
+                - (u128::from(self.sums[i]) * u128::from(self.sums[j])) as i128;
+            let own = if i == j { 1.0 / 12.0 } else { 0.0 };
+            let value = (spread as f64 / (n as f64 * n as f64) + own) * um[i] * um[j];
+            covariance[(2 - i, 2 - j)] = value;
+            covariance[(2 - j, 2 - i)] = value;
+        }
+        covariance
+    }
+
+    /// The semi-axes in µm, longest first, of the ellipsoid with the same moments: √(5 λ) for
+    /// each eigenvalue λ of the covariance.
+    pub fn semi_axes_um(&self, voxel_size: VoxelSize) -> Vector3<f64> {
+        let mut axes = self
+            .covariance_um2(voxel_size)
+            .symmetric_eigenvalues()
+            .map(|variance| (5.0 * variance.max(0.0)).sqrt());
+        axes.as_mut_slice().sort_by(|a, b| b.total_cmp(a));
+        axes
+    }
+
+    fn add_run(&mut self, z: usize, y: usize, x: std::ops::Range<usize>) {
+        for (axis, (first, end)) in
+            [(z, z + 1), (y, y + 1), (x.start, x.end)].into_iter().enumerate()
+        {
+            self.first[axis] = self.first[axis].min(first);
+            self.end[axis] = self.end[axis].max(end);
+        }
+        let [z, y, first, end] = [z, y, x.start, x.end].map(|index| index as u64);
+        let n = end - first;
+        let sum_x = sum_below(end) - sum_below(first);
+        self.n_voxels += n;
+        self.sums[0] += n * z;
+        self.sums[1] += n * y;
+        self.sums[2] += sum_x;
+        self.products[0] += n * z * z;
+        self.products[1] += n * y * y;
+        self.products[2] += sum_of_squares_below(end) - sum_of_squares_below(first);
+        self.products[3] += n * z * y;
+        self.products[4] += z * sum_x;
+        self.products[5] += y * sum_x;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for axis in 0..3 {
+            self.first[axis] = self.first[axis].min(other.first[axis]);
+            self.end[axis] = self.end[axis].max(other.end[axis]);
+            self.sums[axis] += other.sums[axis];
+        }
+        self.n_voxels += other.n_voxels;
+        for (sum, more) in self.products.iter_mut().zip(other.products) {
+            *sum += more;
+        }
+    }
+}
+
+/// 0 + 1 + … + (n − 1).
+fn sum_below(n: u64) -> u64 {
+    n * n.saturating_sub(1) / 2
+}
+
+/// 0² + 1² + … + (n − 1)².
+fn sum_of_squares_below(n: u64) -> u64 {
+    if n == 0 { 0 } else { (n - 1) * n * (2 * n - 1) / 6 }
+}
+
+/// The extent of every cell, in the order of [`Labels::cells`].
+pub fn extents(labels: &Labels) -> Vec<Extent> {
+    let [_, n_y, n_x] = labels.volume().shape();
+    let rows = labels.rows();
+    let voxels = labels.volume().as_slice();
+    let lines_per_chunk = (voxels.len() / n_x).div_ceil(CHUNKS);
+    let chunks: Vec<Vec<Extent>> = voxels
+        .par_chunks(lines_per_chunk * n_x)
+        .enumerate()
+        .map(|(chunk, voxels)| {
+            let mut extents = vec![Extent::NOTHING; labels.n_cells()];
+            for (line, values) in voxels.chunks_exact(n_x).enumerate() {
+                let line = chunk * lines_per_chunk + line;
+                let mut start = 0;
+                for run in values.chunk_by(|a, b| a == b) {
+                    if let Some(row) = rows.row(run[0]) {
+                        extents[row].add_run(line / n_y, line % n_y, start..start + run.len());
+                    }
+                    start += run.len();
+                }
+            }
+            extents
+        })
+        .collect();
+    let mut total = vec![Extent::NOTHING; labels.n_cells()];
+    for chunk in &chunks {
+        for (sum, part) in total.iter_mut().zip(chunk).filter(|(_, part)| part.n_voxels > 0) {
+            sum.merge(part);
+        }
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use approx::assert_relative_eq;
+    use ndarray::Array3;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_moments_are_those_of_the_listed_voxels(
+            values in proptest::collection::vec(0_u32..4, 3 * 4 * 5),
+        ) {
+            let voxel_size = VoxelSize::from_um([2.0, 0.5, 0.25]).unwrap();
+            let voxels = Array3::from_shape_vec((3, 4, 5), values).unwrap();
+            let labels = Labels::from_voxels(voxels, voxel_size).unwrap();
+            for (extent, &label) in extents(&labels).iter().zip(labels.cells()) {
+                let points: Vec<Point3<f64>> = labels
+                    .volume()
+                    .voxels()
+                    .indexed_iter()
+                    .filter(|(_, value)| **value == label)
+                    .map(|((z, y, x), _)| labels.volume().point_um([z, y, x]))
+                    .collect();
+                let n = points.len() as f64;
+                let mean = points.iter().map(|point| point.coords).sum::<Vector3<f64>>() / n;
+                let mut covariance = Matrix3::from_diagonal(&Vector3::new(0.0625, 0.25, 4.0)) / 12.0;
+                for point in &points {
+                    covariance += (point.coords - mean) * (point.coords - mean).transpose() / n;
+                }
+                assert_relative_eq!(extent.centroid_um(voxel_size).coords, mean, epsilon = 1e-12);
+                assert_relative_eq!(extent.covariance_um2(voxel_size), covariance, epsilon = 1e-12);
+                prop_assert_eq!(extent.n_voxels as usize, points.len());
+            }
+        }
+    }
+}
