@@ -7,8 +7,8 @@
 
 pub mod build;
 pub mod error;
-pub mod figure;
 pub mod export;
+pub mod figure;
 pub mod file;
 pub mod init;
 pub mod query;
