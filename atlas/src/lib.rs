@@ -7,6 +7,7 @@
 pub mod build;
 pub mod error;
 pub mod export;
+pub mod figure;
 pub mod file;
 pub mod init;
 pub mod query;
