@@ -180,7 +180,7 @@ mod tests {
     fn nothing_times_nothing_is_nothing() {
         let empty = Array2::<f64>::zeros((0, 3));
         assert_eq!(product(empty.view(), waves(3, 2).view()).dim(), (0, 2));
-        assert_eq!(transposed_product(empty.view(), empty.view()), Array2::zeros((3, 3)));
-        assert_eq!(symmetric_eigen(Array2::zeros((0, 0)).view()).unwrap().0.len(), 0);
+        assert_eq!(transposed_product(empty.view(), empty.view()), Array2::<f64>::zeros((3, 3)));
+        assert_eq!(symmetric_eigen(Array2::<f64>::zeros((0, 0)).view()).unwrap().0.len(), 0);
     }
 }
