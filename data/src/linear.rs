@@ -3,6 +3,9 @@
 //! Every entry of a result is summed by one thread in one order; threads share out blocks of the
 //! result, whose sizes do not depend on how many threads there are.
 
+// Views are passed by value, as ndarray's own functions take them.
+#![allow(clippy::needless_pass_by_value)]
+
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
