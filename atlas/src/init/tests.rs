@@ -1,4 +1,6 @@
 use super::*;
+use crate::tables::read_tables;
+use crate::tables::tests::real_data;
 
 fn folder(files: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -133,4 +135,24 @@ fn published_tables_are_known_by_their_names() {
     assert_eq!(tables.position_um.as_ref().unwrap().columns[0], "Centroids TFOR X");
     assert_eq!(found.deposits[0].paths, [folder.path().join("deposit")]);
     assert!(text.contains("# features = \"pooled/shape_TFOR_pca_measured.parquet\""), "{text}");
+}
+
+#[test]
+fn the_published_folder_is_an_experiment_as_it_is() {
+    let Some(folder) = real_data("idr0079") else { return };
+    let text = draft(&folder, &ImageFacts::of).unwrap();
+    let cells = read_tables(&Experiment::from_toml(&text, folder.join(FILE_NAME)).unwrap()).unwrap();
+    assert_eq!(cells.cells.len(), 15_395);
+    assert_eq!(cells.proteins.len(), 8);
+    assert_eq!(cells.classes["archetype"].iter().flatten().count(), 507);
+    assert!(text.contains("# features = \"pea3smFISH_RNAspot_coordinates.parquet\""), "{text}");
+}
+
+#[test]
+fn microscope_images_say_their_voxel_size() {
+    let Some(folder) = real_data("zfish_pllp_dystrack") else { return };
+    let text = draft(&folder, &ImageFacts::of).unwrap();
+    let found = Experiment::from_toml(&text, folder.join(FILE_NAME)).unwrap();
+    assert_eq!(found.specimens.len(), 4, "{text}");
+    assert_eq!(text.matches("# voxel_size_um = [Z, Y, X]").count(), 1, "the AXR has none: {text}");
 }
