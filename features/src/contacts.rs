@@ -9,6 +9,7 @@
 use primordia_data::{Labels, VoxelSize};
 
 use crate::cell::CellMask;
+use crate::scan::for_each_difference;
 
 /// Two cells that touch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,21 +77,22 @@ fn faces(cell: &CellMask, labels: &Labels) -> (Vec<Faces>, [u64; 3]) {
     let um = cell.voxel_size().um();
     let block_um = BLOCK * um.into_iter().fold(0.0, f64::max);
     let voxels_per_block = um.map(|side| (block_um / side).round() as isize);
-    let strides = cell.strides();
     let (mut faces, mut n_border_faces) = (Vec::<Faces>::new(), [0; 3]);
-    for index in (0..cell.inside().len()).filter(|index| cell.inside()[*index]) {
-        for axis in 0..3 {
-            for (beyond, ahead) in [(index - strides[axis], 0), (index + strides[axis], 1)] {
-                if cell.inside()[beyond] {
-                    continue;
-                }
+    let (inside, line_length) = (cell.inside(), cell.shape()[2]);
+    for axis in 0..3 {
+        let stride = cell.strides()[axis];
+        for first in (0..inside.len() - stride).step_by(line_length) {
+            let line = &inside[first..(first + line_length).min(inside.len() - stride)];
+            for_each_difference(line, &inside[first + stride..], |x| {
+                let [here, next] = [first + x, first + x + stride];
+                let (beyond, ahead) = if inside[here] == 1 { (next, 1) } else { (here, 0) };
                 let Some(towards) = label_at(labels, cell, beyond) else {
                     n_border_faces[axis] += 1;
-                    continue;
+                    return;
                 };
                 // Both cells name the face by the same one of its two voxels.
-                let first = cell.in_image(cell.position(index.min(beyond)));
-                let block = [0, 1, 2].map(|k| first[k].div_euclid(voxels_per_block[k]));
+                let position = cell.in_image(cell.position(here));
+                let block = [0, 1, 2].map(|k| position[k].div_euclid(voxels_per_block[k]));
                 match faces.last_mut() {
                     Some(last) if last.towards == towards && last.block == block => {
                         last.counts[axis][ahead] += 1;
@@ -101,7 +103,7 @@ fn faces(cell: &CellMask, labels: &Labels) -> (Vec<Faces>, [u64; 3]) {
                         faces.push(Faces { towards, block, counts });
                     }
                 }
-            }
+            });
         }
     }
     (faces, n_border_faces)

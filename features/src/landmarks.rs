@@ -42,7 +42,7 @@ pub fn sample_shape_landmarks(
 ) -> Vec<PointCloud<ImageFrame>> {
     for_each_cell(labels, |label, extent| {
         let mask = CellMask::cut(labels, label, extent, [1; 3]);
-        let surface: Vec<usize> = surface_voxels(&mask).collect();
+        let surface = surface_voxels(&mask);
         let mut rng = stream(params.seed, "", label);
         let draw = |_| surface[rng.random_range(0..surface.len())];
         cloud(&mask, extent, (0..params.n_landmarks).map(draw))
@@ -97,16 +97,17 @@ fn for_each_cell<T: Send>(labels: &Labels, of: impl Fn(u32, &Extent) -> T + Sync
 }
 
 /// The voxels of a cell that share a face with what is not the cell.
-pub(crate) fn surface_voxels(cell: &CellMask) -> impl Iterator<Item = usize> + '_ {
-    let inside = cell.inside();
-    let is_surface = move |index: &usize| {
-        inside[*index]
-            && cell
-                .strides()
-                .into_iter()
-                .any(|stride| !inside[*index - stride] || !inside[*index + stride])
-    };
-    (0..inside.len()).filter(is_surface)
+fn surface_voxels(cell: &CellMask) -> Vec<usize> {
+    let (inside, [plane, line, _]) = (cell.inside(), cell.strides());
+    let mut is_surface = vec![0_u8; inside.len()];
+    let last = inside.len() - plane;
+    for (at, is_surface) in is_surface.iter_mut().enumerate().take(last).skip(plane) {
+        let all_around = inside[at - 1] & inside[at + 1];
+        let all_around = all_around & inside[at - line] & inside[at + line];
+        let all_around = all_around & inside[at - plane] & inside[at + plane];
+        *is_surface = inside[at] & (1 - all_around);
+    }
+    (0..is_surface.len()).filter(|index| is_surface[*index] == 1).collect()
 }
 
 /// The voxels that are brighter than the cell's mean, and the running sum of their excess.

@@ -15,6 +15,7 @@ use std::sync::LazyLock;
 use nalgebra::{Point3, Vector3};
 
 use crate::cell::CellMask;
+use crate::scan::{for_each_difference, for_each_mixed_cube};
 use crate::smooth::smoothed;
 
 /// A closed surface: triangles between points, counter-clockwise as seen from outside.
@@ -97,23 +98,7 @@ pub fn cell_mesh(cell: &CellMask, smoothing_um: f64) -> Mesh {
 /// of cubic voxels, and more for longer ones.
 pub fn mask_area_um2(cell: &CellMask) -> f64 {
     let mut counts = [0_u64; 256];
-    let [n_z, n_y, n_x] = cell.shape();
-    let inside = cell.inside();
-    for z in 0..n_z - 1 {
-        for y in 0..n_y - 1 {
-            let lines = [(z, y), (z, y + 1), (z + 1, y), (z + 1, y + 1)]
-                .map(|(z, y)| &inside[(z * n_y + y) * n_x..][..n_x]);
-            let column = |x: usize| {
-                (0..4).fold(0_usize, |bits, line| bits | usize::from(lines[line][x]) << (2 * line))
-            };
-            let mut left = column(0);
-            for x in 1..n_x {
-                let right = column(x);
-                counts[left | right << 1] += 1;
-                left = right;
-            }
-        }
-    }
+    for_each_mixed_cube(cell.inside(), cell.shape(), |_, corners| counts[corners] += 1);
     let [dz, dy, dx] = cell.voxel_size().um();
     let middle = |edge: u8| {
         let (a, b) = EDGES[usize::from(edge)];
@@ -216,94 +201,76 @@ fn triangles_of(corners_inside: usize) -> Vec<[u8; 3]> {
     triangles
 }
 
-/// The vertices on the edges of two neighbouring planes of voxels, and between them.
-struct Vertices<'a> {
-    cell: &'a CellMask,
-    field: &'a [f32],
-    level: f32,
-    points: Vec<Point3<f64>>,
-    /// For each voxel of a plane, the vertex on its edge towards larger x, y (of the lower and
-    /// the upper plane) and z.
-    lower: [Vec<u32>; 2],
-    upper: [Vec<u32>; 2],
-    between: Vec<u32>,
-}
-
-impl Vertices<'_> {
-    /// Makes the vertices on the edges along `axis` (0 is x) of the voxels of plane `z`.
-    fn along(&mut self, axis: usize, z: usize) -> Vec<u32> {
-        let [n_z, n_y, n_x] = self.cell.shape();
-        let [plane, line, _] = self.cell.strides();
-        let stride = [1, line, plane][axis];
-        let mut made = vec![0; plane];
-        if axis == 2 && z + 1 >= n_z {
-            return made;
-        }
-        for y in 0..n_y - usize::from(axis == 1) {
-            for x in 0..n_x - usize::from(axis == 0) {
-                let here = (z * n_y + y) * n_x + x;
-                let (a, b) = (self.field[here], self.field[here + stride]);
-                if (a > self.level) != (b > self.level) {
-                    made[y * n_x + x] = self.points.len() as u32;
-                    let mut position = self.cell.in_image([z, y, x]).map(|at| at as f64);
-                    position[2 - axis] += f64::from((self.level - a) / (b - a));
-                    let [dz, dy, dx] = self.cell.voxel_size().um();
-                    let [z, y, x] = position;
-                    self.points.push(Point3::new(x * dx, y * dy, z * dz));
-                }
-            }
-        }
-        made
-    }
-
-    /// The vertex on `edge` of the cube whose first corner is voxel `here` of the lower plane.
-    fn on_edge(&self, edge: u8, here: usize, line: usize) -> u32 {
-        match edge {
-            0 => self.lower[0][here],
-            1 => self.lower[0][here + line],
-            2 => self.upper[0][here],
-            3 => self.upper[0][here + line],
-            4 => self.lower[1][here],
-            5 => self.lower[1][here + 1],
-            6 => self.upper[1][here],
-            7 => self.upper[1][here + 1],
-            8 => self.between[here],
-            9 => self.between[here + 1],
-            10 => self.between[here + line],
-            _ => self.between[here + line + 1],
-        }
-    }
-}
-
 /// The surface where `field`, on the grid of the cell's box, passes `level`.
 fn march(cell: &CellMask, field: &[f32], level: f32) -> Mesh {
-    let [n_z, n_y, n_x] = cell.shape();
-    let [lower, upper] = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
-    let mut vertices =
-        Vertices { cell, field, level, points: Vec::new(), lower, upper, between: Vec::new() };
-    vertices.upper = [vertices.along(0, 0), vertices.along(1, 0)];
+    let above: Vec<u8> = field.iter().map(|value| u8::from(*value > level)).collect();
+    let (vertices, edges) = vertices(cell, field, &above, level);
+    let strides = [1, cell.strides()[1], cell.strides()[0]];
     let mut triangles = Vec::new();
-    for z in 0..n_z - 1 {
-        vertices.between = vertices.along(2, z);
-        let upper = [vertices.along(0, z + 1), vertices.along(1, z + 1)];
-        vertices.lower = std::mem::replace(&mut vertices.upper, upper);
-        for y in 0..n_y - 1 {
-            let lines = [(z, y), (z, y + 1), (z + 1, y), (z + 1, y + 1)]
-                .map(|(z, y)| &field[(z * n_y + y) * n_x..][..n_x]);
-            let column = |x: usize| {
-                (0..4).fold(0, |bits, k| bits | usize::from(lines[k][x] > level) << (2 * k))
-            };
-            let mut left = column(0);
-            for x in 0..n_x - 1 {
-                let right = column(x + 1);
-                for triangle in &TRIANGLES[left | right << 1] {
-                    triangles.push(triangle.map(|edge| vertices.on_edge(edge, y * n_x + x, n_x)));
-                }
-                left = right;
-            }
+    for_each_mixed_cube(&above, cell.shape(), |[z, y, x], corners| {
+        let here = z * strides[2] + y * strides[1] + x;
+        for triangle in &TRIANGLES[corners] {
+            triangles.push(triangle.map(|edge| {
+                let (first, second) = EDGES[usize::from(edge)];
+                let axis = (first ^ second).trailing_zeros() as usize;
+                let corner = (0..3).map(|k| (first >> k & 1) * strides[k]).sum::<usize>();
+                edges.vertex(here + corner, axis)
+            }));
         }
+    });
+    Mesh { vertices, triangles }
+}
+
+/// From an edge of the grid to the vertex on it: for each axis (0 is x), the edges with a vertex
+/// in ascending order, and where in that order each line of voxels begins.
+struct Edges {
+    voxels: [Vec<u32>; 3],
+    line_starts: [Vec<u32>; 3],
+    first_vertices: [u32; 3],
+    line_length: usize,
+}
+
+impl Edges {
+    /// The vertex on the edge that leads from `voxel` along `axis`.
+    fn vertex(&self, voxel: usize, axis: usize) -> u32 {
+        let line = voxel / self.line_length;
+        let [start, end] = [line, line + 1].map(|line| self.line_starts[axis][line] as usize);
+        let in_line = &self.voxels[axis][start..end];
+        let rank = in_line.binary_search(&(voxel as u32)).unwrap_or_default();
+        self.first_vertices[axis] + (start + rank) as u32
     }
-    Mesh { vertices: vertices.points, triangles }
+}
+
+/// A vertex for every edge of the grid whose ends lie on either side of the level.
+fn vertices(cell: &CellMask, field: &[f32], above: &[u8], level: f32) -> (Vec<Point3<f64>>, Edges) {
+    let line_length = cell.shape()[2];
+    let mut points = Vec::new();
+    let mut edges = Edges {
+        voxels: Default::default(),
+        line_starts: Default::default(),
+        first_vertices: [0; 3],
+        line_length,
+    };
+    for axis in 0..3 {
+        edges.first_vertices[axis] = points.len() as u32;
+        let stride = [1, line_length, cell.strides()[0]][axis];
+        for first in (0..above.len()).step_by(line_length) {
+            edges.line_starts[axis].push(edges.voxels[axis].len() as u32);
+            let length = line_length - usize::from(axis == 0);
+            let Some(ahead) = above.get(first + stride..first + stride + length) else { continue };
+            for_each_difference(&above[first..first + length], ahead, |x| {
+                let voxel = first + x;
+                let (a, b) = (field[voxel], field[voxel + stride]);
+                let part = f64::from((level - a) / (b - a));
+                let mut point = cell.point_um(voxel);
+                point[axis] += part * cell.voxel_size().um()[2 - axis];
+                points.push(point);
+                edges.voxels[axis].push(voxel as u32);
+            });
+        }
+        edges.line_starts[axis].push(edges.voxels[axis].len() as u32);
+    }
+    (points, edges)
 }
 
 #[cfg(test)]
@@ -359,8 +326,7 @@ mod tests {
                 corners >> (4.0 * p.z + 2.0 * p.y + p.x) as u32 & 1 == 1
             });
             let cell = only_cell(&labels, [1; 3]);
-            let field: Vec<f32> =
-                cell.inside().iter().map(|inside| f32::from(u8::from(*inside))).collect();
+            let field: Vec<f32> = cell.inside().iter().map(|inside| f32::from(*inside)).collect();
             let mesh = march(&cell, &field, 0.5);
             let mut edges = HashSet::new();
             for [a, b, c] in mesh.triangles() {

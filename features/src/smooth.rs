@@ -10,7 +10,7 @@ const REACH: f64 = 3.0;
 pub(crate) fn smoothed(cell: &CellMask, sigma_um: f64) -> Vec<f32> {
     let [n_z, n_y, n_x] = cell.shape();
     let kernels = cell.voxel_size().um().map(|side| half_kernel(sigma_um / side));
-    let mask: Vec<f32> = cell.inside().iter().map(|&inside| f32::from(u8::from(inside))).collect();
+    let mask: Vec<f32> = cell.inside().iter().map(|&inside| f32::from(inside)).collect();
     let mut along_x = vec![0.0; mask.len()];
     let reach = kernels[2].len() - 1;
     let mut padded = vec![0.0; n_x + 2 * reach];

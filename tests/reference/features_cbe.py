@@ -1,7 +1,8 @@
 """Cluster-based embedding by scikit-learn, step by step as published: what `features/tests/cbe.rs` compares with.
 
 The clouds are given by a formula, the same in both languages. Writes tests/reference/features_cbe_{tissue,cell}.csv:
-reference centres (rows named c), means and standard deviations of the standardisation (m, s), then one row per cell (f).
+means and standard deviations of the standardisation (rows named m, s), reference centres (c), then one row per cell: of
+500 landmarks, which need no presampling (f), and of 2,000 landmarks, presampled with seed 42 (p) and with seed 7 (q).
 Made with the versions that the first line of each file names.
 """
 from pathlib import Path
@@ -12,13 +13,13 @@ import sklearn
 from scipy.spatial import cKDTree
 from sklearn.cluster import MiniBatchKMeans
 
-CELLS, POINTS, PRESAMPLED, CENTRES, POOLED = 80, 2000, 500, 20, 20_000
+CELLS, PRESAMPLED, CENTRES, POOLED = 40, 500, 20, 20_000
 
 
-def cloud(cell):
+def cloud(cell, n):
     """A turned ellipsoid with bumps, its points spread by the golden angle."""
-    k = np.arange(POINTS)
-    z = 1 - (2 * k + 1) / POINTS
+    k = np.arange(n)
+    z = 1 - (2 * k + 1) / n
     angle = 2.399963229728653 * k
     ring = np.sqrt(1 - z * z)
     direction = np.stack([ring * np.cos(angle), ring * np.sin(angle), z], 1)
@@ -30,8 +31,8 @@ def cloud(cell):
     return (direction * axes * bump[:, None]) @ (about_x @ about_z).T
 
 
-def presampled(points):
-    means = MiniBatchKMeans(PRESAMPLED, batch_size=500, init_size=1500, n_init=3, random_state=42)
+def presampled(points, seed):
+    means = MiniBatchKMeans(PRESAMPLED, batch_size=500, init_size=1500, n_init=3, random_state=seed)
     return means.fit(points).cluster_centers_
 
 
@@ -54,21 +55,29 @@ def embedded(points, centres):
     return (points[nearest].mean(1) - centres).ravel()
 
 
-clouds = [cloud(cell) for cell in range(CELLS)]
+def described(points, frame, seed):
+    if frame == "cell":
+        points = points / np.linalg.norm(points, axis=1).sum()
+    if len(points) > PRESAMPLED:
+        points = presampled(points, seed)
+    return distances(points) if frame == "cell" else points
+
+
 for frame in ["tissue", "cell"]:
-    rng = np.random.RandomState(42)
-    if frame == "tissue":
-        cells = [presampled(points) for points in clouds]
-        mean, deviation = np.zeros(3), np.ones(3)
-    else:
-        cells = [distances(presampled(points / np.linalg.norm(points, axis=1).sum())) for points in clouds]
+    cells = [described(cloud(cell, PRESAMPLED), frame, 42) for cell in range(CELLS)]
+    mean, deviation = np.zeros(3), np.ones(3)
+    if frame == "cell":
         mean, deviation = np.concatenate(cells).mean(0), np.concatenate(cells).std(0)
-        cells = [(points - mean) / deviation for points in cells]
-    pool = thinned_out(np.concatenate(cells), rng)
+    cells = [(points - mean) / deviation for points in cells]
+    pool = thinned_out(np.concatenate(cells), np.random.RandomState(42))
     centres = MiniBatchKMeans(CENTRES, batch_size=1024, n_init=10, random_state=42).fit(pool).cluster_centers_
+    rows = [("m", mean), ("s", deviation)] + [("c", centre) for centre in centres]
+    rows += [("f", embedded(points, centres)) for points in cells]
+    for name, seed in [("p", 42), ("q", 7)]:
+        for cell in range(CELLS):
+            points = described(cloud(cell, 2000), frame, seed)
+            rows.append((name, embedded((points - mean) / deviation, centres)))
     with open(Path(__file__).parent / f"features_cbe_{frame}.csv", "w") as out:
         print(f"# scikit-learn {sklearn.__version__}, scipy {scipy.__version__}, numpy {np.__version__}", file=out)
-        rows = [("m", mean), ("s", deviation)] + [("c", centre) for centre in centres]
-        rows += [("f", embedded(points, centres)) for points in cells]
         for name, row in rows:
             print(",".join([name] + [f"{value:.5g}" for value in row]), file=out)
