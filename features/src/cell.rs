@@ -11,6 +11,7 @@ pub struct CellMask {
     inside: Vec<u8>, // [z, y, x], x fastest: 1 in the cell, 0 elsewhere
     shape: [usize; 3],
     origin: [isize; 3], // of the box in the image, z, y, x
+    padding: [usize; 3],
     voxel_size: VoxelSize,
 }
 
@@ -38,7 +39,7 @@ impl CellMask {
                 }
             }
         }
-        Self { inside, shape, origin, voxel_size: labels.volume().voxel_size() }
+        Self { inside, shape, origin, padding, voxel_size: labels.volume().voxel_size() }
     }
 
     /// Which voxels of the box are the cell's, `[z, y, x]` with x fastest: 1 in the cell, else 0.
@@ -60,6 +61,11 @@ impl CellMask {
     /// before the image.
     pub fn origin(&self) -> [isize; 3] {
         self.origin
+    }
+
+    /// By how many voxels the box is larger than the cell on either side, `[z, y, x]`.
+    pub fn padding(&self) -> [usize; 3] {
+        self.padding
     }
 
     /// The physical size of a voxel.

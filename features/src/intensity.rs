@@ -46,23 +46,25 @@ impl<'a> Channel<'a> {
             .map_err(|source| FeatureError::ChannelGrid { channel: self.name.to_owned(), source })
     }
 
-    /// Calls `each` with the index in the cell's box and the value of every voxel of the cell.
-    pub(crate) fn for_each_voxel(&self, cell: &CellMask, mut each: impl FnMut(usize, f64)) {
-        self.for_each_run(cell, cell.inside(), |first, _, values| {
-            for (at, value) in (first..).zip(values) {
-                each(at, *value);
-            }
-        });
+    /// The sums over each class of voxels of the cell's box, and whether all values are the same.
+    fn class_sums(&self, cell: &CellMask, classes: &[u8]) -> ([f64; N_CLASSES], bool) {
+        match self.voxels {
+            ChannelVoxels::U8(volume) => class_sums(volume, cell, classes),
+            ChannelVoxels::U16(volume) => class_sums(volume, cell, classes),
+            ChannelVoxels::F32(volume) => class_sums(volume, cell, classes),
+        }
     }
 
-    /// Calls `each` with every stretch along x in which `classes`, on the grid of the cell's box,
-    /// has one value above 0: its first index, that value, and the channel's values.
-    fn for_each_run(&self, cell: &CellMask, classes: &[u8], each: impl FnMut(usize, u8, &[f64])) {
-        match self.voxels {
-            ChannelVoxels::U8(volume) => visit_runs(volume, cell, classes, each),
-            ChannelVoxels::U16(volume) => visit_runs(volume, cell, classes, each),
-            ChannelVoxels::F32(volume) => visit_runs(volume, cell, classes, each),
-        }
+    /// The voxels of the cell's box that are brighter than the cell's mean, and the running sum of
+    /// their excess; `None` if the mean is not finite.
+    pub(crate) fn above_mean(&self, cell: &CellMask) -> Option<(Vec<u32>, Vec<f64>)> {
+        let mean = self.class_sums(cell, cell.inside()).0[1] / cell.n_voxels() as f64;
+        let excess = match self.voxels {
+            ChannelVoxels::U8(volume) => above(volume, cell, mean),
+            ChannelVoxels::U16(volume) => above(volume, cell, mean),
+            ChannelVoxels::F32(volume) => above(volume, cell, mean),
+        };
+        mean.is_finite().then_some(excess)
     }
 }
 
@@ -84,44 +86,79 @@ impl<'a> From<&'a Volume<f32>> for ChannelVoxels<'a> {
     }
 }
 
-fn visit_runs<T: Copy + Into<f64>>(
+/// Calls `each` with the first index, the classes and the values of each line of the cell's box,
+/// from its first to its last voxel of a class above 0.
+fn for_each_line<T>(
     volume: &Volume<T>,
     cell: &CellMask,
     classes: &[u8],
-    mut each: impl FnMut(usize, u8, &[f64]),
+    mut each: impl FnMut(usize, &[u8], &[T]),
 ) {
     let [_, n_y, n_x] = volume.shape();
     let [_, box_y, box_x] = cell.shape();
-    let mut values = Vec::with_capacity(box_x);
     for (line, classes) in classes.chunks_exact(box_x).enumerate() {
         let Some(start) = classes.iter().position(|class| *class > 0) else { continue };
         let end = classes.iter().rposition(|class| *class > 0).map_or(start, |last| last + 1);
         // The line holds a voxel of the cell, so this part of it lies in the image.
         let [z, y, x] = cell.in_image([line / box_y, line % box_y, start]).map(|at| at as usize);
         let from = (z * n_y + y) * n_x + x;
-        values.clear();
-        values.extend(volume.as_slice()[from..from + end - start].iter().map(|&v| v.into()));
-        let mut at = 0;
-        for run in classes[start..end].chunk_by(|a, b| a == b) {
-            if run[0] > 0 {
-                each(line * box_x + start + at, run[0], &values[at..at + run.len()]);
-            }
-            at += run.len();
-        }
+        let values = &volume.as_slice()[from..from + end - start];
+        each(line * box_x + start, &classes[start..end], values);
     }
 }
 
+fn class_sums<T: Copy + Into<f64> + PartialEq>(
+    volume: &Volume<T>,
+    cell: &CellMask,
+    classes: &[u8],
+) -> ([f64; N_CLASSES], bool) {
+    let mut sums = [0.0; N_CLASSES];
+    let (mut first, mut is_flat) = (None, true);
+    for_each_line(volume, cell, classes, |_, classes, values| {
+        let mut at = 0;
+        for run in classes.chunk_by(|a, b| a == b) {
+            let values = &values[at..at + run.len()];
+            at += run.len();
+            if run[0] > 0 {
+                sums[usize::from(run[0])] += sum(values);
+                let first = *first.get_or_insert(values[0]);
+                is_flat = is_flat && values.iter().all(|value| *value == first);
+            }
+        }
+    });
+    (sums, is_flat)
+}
+
 /// The sum, in eight interleaved parts: vector units add them all at once.
-fn sum(values: &[f64]) -> f64 {
+fn sum<T: Copy + Into<f64>>(values: &[T]) -> f64 {
     let mut parts = [0.0; 8];
     let chunks = values.chunks_exact(8);
-    let rest: f64 = chunks.remainder().iter().sum();
+    let rest: f64 = chunks.remainder().iter().map(|&value| value.into()).sum();
     for chunk in chunks {
-        for (part, value) in parts.iter_mut().zip(chunk) {
-            *part += value;
+        for (part, &value) in parts.iter_mut().zip(chunk) {
+            *part += value.into();
         }
     }
     parts.iter().sum::<f64>() + rest
+}
+
+fn above<T: Copy + Into<f64>>(
+    volume: &Volume<T>,
+    cell: &CellMask,
+    mean: f64,
+) -> (Vec<u32>, Vec<f64>) {
+    let (mut voxels, mut cumulated, mut total) = (Vec::new(), Vec::new(), 0.0);
+    for_each_line(volume, cell, cell.inside(), |start, classes, values| {
+        for ((index, class), &value) in (start as u32..).zip(classes).zip(values) {
+            let excess: f64 = value.into() - mean;
+            if *class == 1 && excess > 0.0 {
+                total += excess;
+                voxels.push(index);
+                cumulated.push(total);
+            }
+        }
+    });
+    (voxels, cumulated)
 }
 
 /// The parts of a cell over which channels are summed.
@@ -212,13 +249,7 @@ impl Intensities {
         label: u32,
         regions: &Regions,
     ) -> Result<Self> {
-        let mut sums = [0.0; N_CLASSES];
-        let (mut first, mut is_flat) = (None, true);
-        channel.for_each_run(cell, &regions.classes, |_, class, values| {
-            sums[usize::from(class)] += sum(values);
-            let first = *first.get_or_insert(values[0]);
-            is_flat = is_flat && values.iter().all(|value| *value == first);
-        });
+        let (sums, is_flat) = channel.class_sums(cell, &regions.classes);
         let sums = by_region(sums);
         if !sums[0].is_finite() {
             return Err(FeatureError::NotFinite { channel: channel.name.to_owned(), cell: label });

@@ -66,7 +66,10 @@ pub fn sample_protein_landmarks(
     channel.check_grid(labels.volume())?;
     for_each_cell(labels, |label, extent| {
         let mask = CellMask::cut(labels, label, extent, [0; 3]);
-        let (voxels, cumulated) = weights_above_mean(channel, &mask, label)?;
+        let Some((voxels, cumulated)) = channel.above_mean(&mask) else {
+            let channel = channel.name().to_owned();
+            return Err(FeatureError::NotFinite { channel, cell: label });
+        };
         let Some(&total) = cumulated.last().filter(|total| **total > 0.0) else {
             return Ok(PointCloud::new(Vec::new()));
         };
@@ -74,7 +77,7 @@ pub fn sample_protein_landmarks(
         let draw = |_| {
             let at = total * rng.random::<f64>();
             let rank = cumulated.partition_point(|sum| *sum <= at);
-            voxels[rank.min(voxels.len() - 1)]
+            voxels[rank.min(voxels.len() - 1)] as usize
         };
         Ok(cloud(&mask, extent, (0..params.n_landmarks).map(draw)))
     })
@@ -108,32 +111,6 @@ fn surface_voxels(cell: &CellMask) -> Vec<usize> {
         *is_surface = inside[at] & (1 - all_around);
     }
     (0..is_surface.len()).filter(|index| is_surface[*index] == 1).collect()
-}
-
-/// The voxels that are brighter than the cell's mean, and the running sum of their excess.
-fn weights_above_mean(
-    channel: &Channel,
-    cell: &CellMask,
-    label: u32,
-) -> Result<(Vec<usize>, Vec<f64>)> {
-    let (mut sum, mut n) = (0.0, 0.0);
-    channel.for_each_voxel(cell, |_, value| {
-        sum += value;
-        n += 1.0;
-    });
-    let mean: f64 = sum / n;
-    if !mean.is_finite() {
-        return Err(FeatureError::NotFinite { channel: channel.name().to_owned(), cell: label });
-    }
-    let (mut voxels, mut cumulated, mut total) = (Vec::new(), Vec::new(), 0.0);
-    channel.for_each_voxel(cell, |index, value| {
-        if value > mean {
-            total += value - mean;
-            voxels.push(index);
-            cumulated.push(total);
-        }
-    });
-    Ok((voxels, cumulated))
 }
 
 /// The centres of voxels of the box, relative to the cell's centroid.
