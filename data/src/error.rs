@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::image::ImageProblem;
+
 /// What the functions of this crate return.
 pub type Result<T, E = DataError> = std::result::Result<T, E>;
 
@@ -28,8 +30,24 @@ pub enum DataError {
     DuplicateCell { specimen: String, cell: String },
     #[error("no column {column:?}; there are: {available}")]
     MissingColumn { column: String, available: String },
+    #[error("at least {wanted} rows (cells) wanted, got {found}")]
+    TooFewRows { found: usize, wanted: usize },
+    #[error("row {row}, column {column} is {value}; leave such rows out or fill them first")]
+    NotFinite { row: usize, column: usize, value: f64 },
+    #[error("all {rows} rows are alike; principal components need a column that varies")]
+    NoVariance { rows: usize },
+    #[error("the eigenvalues of a {side} × {side} matrix did not converge; is it finite?")]
+    Eigen { side: usize },
+    #[error(transparent)]
+    Experiment(Box<crate::experiment::ExperimentError>),
+    #[error("{name} must be {wanted}, got {value}")]
+    Parameter { name: &'static str, value: f64, wanted: &'static str },
+    #[error("a phantom of {n_voxels:.2e} voxels is too large; use larger voxels or a smaller body")]
+    PhantomTooLarge { n_voxels: f64 },
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("{path} {problem}", path = path.display())]
+    Image { path: PathBuf, problem: Box<ImageProblem> },
     #[error("cannot write {path}: {source}", path = path.display())]
     Write { path: PathBuf, source: std::io::Error },
 }

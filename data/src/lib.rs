@@ -10,13 +10,20 @@
 //! `[0, 0, 0]`. Only [`volume`] converts between the two.
 
 pub mod error;
+pub mod experiment;
 pub mod frame;
+pub mod image;
 pub mod labels;
+pub mod linear;
+pub mod phantom;
+pub mod principal_components;
 pub mod table;
 pub mod volume;
 
 pub use error::{DataError, Result};
+pub use experiment::Experiment;
 pub use frame::{CellFrame, ImageFrame, PointCloud, Rigid, TissueFrame};
 pub use labels::Labels;
+pub use principal_components::PrincipalComponents;
 pub use table::{CellId, CellTable};
 pub use volume::{Volume, VoxelSize};

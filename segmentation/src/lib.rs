@@ -1,1 +1,31 @@
-//! placeholder
+//! Finds the cells of a membrane-stained volume, and says how sure it is of each.
+//!
+//! [`auto`](fn@auto) needs no parameter and is the method of choice; [`hartmann2020`](fn@hartmann2020) is the recipe of the
+//! lateral-line atlas (Hartmann et al. 2020, doi:10.7554/eLife.55913), to compare with.
+//! [`score`](fn@score) tells how well labels agree with a truth. The steps are public: [`median()`],
+//! [`gaussian()`], [`Components`], [`distance_um`], [`watershed()`].
+
+mod assignment;
+pub mod auto;
+pub mod components;
+pub mod distance;
+pub mod error;
+pub mod gaussian;
+pub mod hartmann2020;
+pub mod median;
+pub mod score;
+pub mod segmentation;
+#[cfg(test)]
+mod testing;
+pub mod watershed;
+
+pub use auto::{Auto, auto};
+pub use components::Components;
+pub use distance::distance_um;
+pub use error::{Result, SegmentError};
+pub use gaussian::{gaussian, gaussian_bytes};
+pub use hartmann2020::{Hartmann2020, hartmann2020, to_bytes};
+pub use median::median;
+pub use score::{Scores, score};
+pub use segmentation::{Segmentation, Threshold};
+pub use watershed::{watershed, watershed_within};

@@ -1,0 +1,32 @@
+//! Why a segmentation failed.
+#![allow(missing_docs)] // the messages are the documentation
+
+use primordia_data::DataError;
+use thiserror::Error;
+
+/// What the functions of this crate return.
+pub type Result<T, E = SegmentError> = std::result::Result<T, E>;
+
+/// What was found, what was wanted, and what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SegmentError {
+    #[error("{name} must be {wanted}, got {value}")]
+    Parameter { name: &'static str, value: f64, wanted: &'static str },
+    #[error(
+        "every voxel is {value}: there is nothing to segment; is this the membrane channel, and was it read whole?"
+    )]
+    Constant { value: f64 },
+    #[error("{count} of {voxels} voxels are NaN or infinite; replace them (for example by 0) first")]
+    NotFinite { count: usize, voxels: usize },
+    #[error(
+        "no cells found in {shape:?} voxels (z, y, x); membranes must be the bright structures, and cells larger than {min_volume_um3} µm³: are channel and voxel size right?"
+    )]
+    NoCells { shape: [usize; 3], min_volume_um3: f64 },
+    #[error("{voxels} voxels are more than the {most} that fit in one piece; crop the image")]
+    TooLarge { voxels: usize, most: usize },
+    #[error("the truth has no cells (every label is 0): nothing to score against")]
+    NoTruth,
+    #[error(transparent)]
+    Data(#[from] DataError),
+}

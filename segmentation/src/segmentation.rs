@@ -1,0 +1,129 @@
+//! What a segmentation gives: cells, how sure it is of each, and what it decided on the way.
+
+use primordia_data::{Labels, Volume};
+use rayon::prelude::*;
+use serde::Serialize;
+
+/// The cells of one image.
+#[derive(Clone, Debug)]
+pub struct Segmentation {
+    /// The cells, numbered `1..=n`, on the grid of the image.
+    pub labels: Labels,
+    /// For each cell, in the order of [`Labels::cells`], how well its borders stand out: 1 where all the light lies on
+    /// the border, 0 where nothing parts it from its neighbours.
+    pub confidence: Vec<f32>,
+    /// How the grey level that parts cell bodies from membranes was chosen.
+    pub threshold: Threshold,
+}
+
+/// A threshold and those it was chosen from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Threshold {
+    /// The chosen level: voxels at or below it are cell bodies or background.
+    pub level: f64,
+    /// Every level tried, with the number of cells that it gave.
+    pub tried: Vec<(f64, usize)>,
+}
+
+/// The number of voxels of each label `0..=largest`.
+pub(crate) fn label_sizes(labels: &Volume<u32>, largest: u32) -> Vec<u64> {
+    const CHUNK: usize = 1 << 20;
+    labels
+        .as_slice()
+        .par_chunks(CHUNK)
+        .map(|chunk| {
+            let mut sizes = vec![0; largest as usize + 1];
+            chunk.chunk_by(|a, b| a == b).for_each(|run| sizes[run[0] as usize] += run.len() as u64);
+            sizes
+        })
+        .reduce(|| vec![0; largest as usize + 1], sum_of)
+}
+
+/// Replaces every label by its entry in `names`.
+pub(crate) fn rename(labels: &mut Volume<u32>, names: &[u32]) {
+    if let Some(voxels) = labels.voxels_mut().as_slice_mut() {
+        voxels.par_iter_mut().for_each(|label| *label = names[*label as usize]);
+    }
+}
+
+/// The pairs of labels (lower first, 0 included) that share a face of a voxel, ascending.
+pub(crate) fn touching(labels: &Volume<u32>) -> Vec<(u32, u32)> {
+    let [_, n_y, n_x] = labels.shape();
+    let voxels = labels.as_slice();
+    let next = |from: usize| voxels.get(from..from + n_x);
+    let mut pairs: Vec<(u32, u32)> = voxels
+        .par_chunks(n_x)
+        .enumerate()
+        .flat_map_iter(|(row, here)| {
+            let mut pairs = Vec::new();
+            let below = if (row + 1) % n_y > 0 { next((row + 1) * n_x) } else { None };
+            let behind = next((row + n_y) * n_x);
+            for near in [Some(&here[1..]), below, behind].into_iter().flatten() {
+                for (&a, &b) in here.iter().zip(near) {
+                    if a != b && pairs.last() != Some(&(a.min(b), a.max(b))) {
+                        pairs.push((a.min(b), a.max(b)));
+                    }
+                }
+            }
+            pairs.sort_unstable();
+            pairs.dedup();
+            pairs
+        })
+        .collect();
+    pairs.par_sort_unstable();
+    pairs.dedup();
+    pairs
+}
+
+/// For each label `1..=n`, how far its border stands out of its inside: the difference of their
+/// mean levels over the border's level above `base`, between 0 and 1.
+pub(crate) fn border_contrast(levels: &Volume<u8>, labels: &Volume<u32>, n: usize, base: f64) -> Vec<f32> {
+    let [_, n_y, n_x] = labels.shape();
+    let (voxels, levels) = (labels.as_slice(), levels.as_slice());
+    let plane = n_y * n_x;
+    let sums = voxels
+        .par_chunks(plane)
+        .enumerate()
+        .fold(
+            || vec![[0_u64; 4]; n + 1],
+            |mut sums, (z, slice)| {
+                for (at, &label) in slice.iter().enumerate().filter(|(_, label)| **label > 0) {
+                    let voxel = z * plane + at;
+                    let differs = |near: usize| voxels.get(near).is_some_and(|&other| other != label);
+                    let border = differs(voxel + 1)
+                        || differs(voxel + n_x)
+                        || differs(voxel + plane)
+                        || [1, n_x, plane].iter().any(|&step| voxel >= step && differs(voxel - step));
+                    let sums = &mut sums[label as usize];
+                    sums[2 * usize::from(border)] += u64::from(levels[voxel]);
+                    sums[2 * usize::from(border) + 1] += 1;
+                }
+                sums
+            },
+        )
+        .reduce(|| vec![[0; 4]; n + 1], |a, b| a.iter().zip(&b).map(|(a, b)| [0, 1, 2, 3].map(|i| a[i] + b[i])).collect());
+    let contrast = |&[inside, n_inside, border, n_border]: &[u64; 4]| {
+        let inside = inside as f64 / n_inside.max(1) as f64;
+        let border = border as f64 / n_border.max(1) as f64;
+        if n_inside > 0 && border > base { ((border - inside) / (border - base)).clamp(0.0, 1.0) as f32 } else { 0.0 }
+    };
+    sums[1..].iter().map(contrast).collect()
+}
+
+fn sum_of(mut a: Vec<u64>, b: Vec<u64>) -> Vec<u64> {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+    a
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::volume;
+
+    #[test]
+    fn faces_make_neighbours() {
+        let labels = volume([2, 1, 3], vec![1, 1, 2, 3, 0, 0]);
+        assert_eq!(touching(&labels), [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3)]);
+        assert_eq!(label_sizes(&labels, 3), [2, 2, 1, 1]);
+    }
+}
