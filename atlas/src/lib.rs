@@ -5,6 +5,7 @@
 //! writes and reads. [`query`] answers questions about it in SQL.
 
 pub mod build;
+pub mod demo;
 pub mod error;
 pub mod export;
 pub mod figure;

@@ -93,10 +93,7 @@ pub fn specimen_cells(
     progress: &dyn Progress,
 ) -> Result<SpecimenCells> {
     let task = || -> Result<SpecimenCells> {
-        let mut input_hash = hash_file(&specimen.image)?;
-        if let Some(labels) = &specimen.labels {
-            input_hash = format!("{input_hash}+{}", hash_file(labels)?);
-        }
+        let input_hash = input_hash(specimen)?;
         let depends = format!("{:?} {:?} {:?}", without_paths(experiment, specimen), params, input_hash);
         let key = WorkKey::new("cells", &specimen.id, &[depends.as_bytes()]);
         if let Some(kept) = work.load(&key) {
@@ -125,6 +122,29 @@ fn without_paths(experiment: &Experiment, specimen: &Specimen) -> impl std::fmt:
         specimen.migration,
         specimen.apical,
     )
+}
+
+/// The cells of `specimen`: given, kept in the work folder, or segmented now.
+///
+/// # Errors
+/// As [`specimen_cells`].
+pub fn labels_of(
+    experiment: &Experiment,
+    specimen: &Specimen,
+    work: &WorkFolder,
+) -> Result<Labels> {
+    let image = open(specimen)?;
+    let (labels, _) = find_cells(experiment, specimen, &image, work, &input_hash(specimen)?)?;
+    Ok(labels)
+}
+
+/// The hash of the image, and of given labels.
+fn input_hash(specimen: &Specimen) -> Result<String> {
+    let image = hash_file(&specimen.image)?;
+    match &specimen.labels {
+        Some(labels) => Ok(format!("{image}+{}", hash_file(labels)?)),
+        None => Ok(image),
+    }
 }
 
 fn compute(
