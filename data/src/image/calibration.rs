@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn one_slice_needs_no_step() {
         let verdict = calibration([None, Some(0.1), Some(0.2)]).verdict(1);
-        assert_eq!(verdict.voxel_size.unwrap().um(), [0.2, 0.1, 0.2]);
+        assert_eq!(verdict.voxel_size, VoxelSize::from_um([0.2, 0.1, 0.2]).ok());
         assert_eq!(verdict.warnings.len(), 1);
     }
 
