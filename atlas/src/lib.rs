@@ -1,4 +1,3 @@
-//! Cell atlases: the atlas file and what is asked of it.
 //! Cell atlases from 3D microscopy: everything between an experiment file and an answer.
 //!
 //! [`build::build`] goes the whole way: images and tables of an experiment → cells of every
@@ -8,6 +7,7 @@
 pub mod build;
 pub mod error;
 pub mod export;
+pub mod figure;
 pub mod file;
 pub mod init;
 pub mod query;

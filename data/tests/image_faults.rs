@@ -216,6 +216,23 @@ fn a_missing_voxel_size_is_an_error_that_says_how_to_give_it() {
     assert_eq!(image.with_voxel_size(given).read_volume_f32(0).unwrap().voxel_size(), given);
 }
 
+/// Zeiss's tag states metres: 0.1 µm along x and y, 0.5 µm along z.
+#[test]
+fn the_zeiss_tag_gives_the_voxel_size() {
+    let mut builder = Builder::page(8, 8);
+    let place = FIRST_DATA + builder.data.len() as u32;
+    builder.data.extend([0; 40]);
+    for metres in [1e-7_f64, 1e-7, 5e-7] {
+        builder.data.extend(metres.to_le_bytes());
+    }
+    builder.tags.push((34412, 1, 64, place));
+    let folder = tempfile::tempdir().unwrap();
+    let image = ImageFile::open(saved(folder.path(), &builder.bytes(Some(0)))).unwrap();
+    for (found, wanted) in image.voxel_size().unwrap().um().into_iter().zip([0.5, 0.1, 0.1]) {
+        approx::assert_relative_eq!(found, wanted, max_relative = 1e-12);
+    }
+}
+
 #[test]
 fn ome_files_that_refer_to_others_are_refused() {
     let xml = |inner: &str| {

@@ -42,7 +42,7 @@ pub fn sample_shape_landmarks(
 ) -> Vec<PointCloud<ImageFrame>> {
     for_each_cell(labels, |label, extent| {
         let mask = CellMask::cut(labels, label, extent, [1; 3]);
-        let surface: Vec<usize> = surface_voxels(&mask).collect();
+        let surface = surface_voxels(&mask);
         let mut rng = stream(params.seed, "", label);
         let draw = |_| surface[rng.random_range(0..surface.len())];
         cloud(&mask, extent, (0..params.n_landmarks).map(draw))
@@ -66,7 +66,10 @@ pub fn sample_protein_landmarks(
     channel.check_grid(labels.volume())?;
     for_each_cell(labels, |label, extent| {
         let mask = CellMask::cut(labels, label, extent, [0; 3]);
-        let (voxels, cumulated) = weights_above_mean(channel, &mask, label)?;
+        let Some((voxels, cumulated)) = channel.above_mean(&mask) else {
+            let channel = channel.name().to_owned();
+            return Err(FeatureError::NotFinite { channel, cell: label });
+        };
         let Some(&total) = cumulated.last().filter(|total| **total > 0.0) else {
             return Ok(PointCloud::new(Vec::new()));
         };
@@ -74,7 +77,7 @@ pub fn sample_protein_landmarks(
         let draw = |_| {
             let at = total * rng.random::<f64>();
             let rank = cumulated.partition_point(|sum| *sum <= at);
-            voxels[rank.min(voxels.len() - 1)]
+            voxels[rank.min(voxels.len() - 1)] as usize
         };
         Ok(cloud(&mask, extent, (0..params.n_landmarks).map(draw)))
     })
@@ -97,42 +100,17 @@ fn for_each_cell<T: Send>(labels: &Labels, of: impl Fn(u32, &Extent) -> T + Sync
 }
 
 /// The voxels of a cell that share a face with what is not the cell.
-pub(crate) fn surface_voxels(cell: &CellMask) -> impl Iterator<Item = usize> + '_ {
-    let inside = cell.inside();
-    let is_surface = move |index: &usize| {
-        inside[*index]
-            && cell
-                .strides()
-                .into_iter()
-                .any(|stride| !inside[*index - stride] || !inside[*index + stride])
-    };
-    (0..inside.len()).filter(is_surface)
-}
-
-/// The voxels that are brighter than the cell's mean, and the running sum of their excess.
-fn weights_above_mean(
-    channel: &Channel,
-    cell: &CellMask,
-    label: u32,
-) -> Result<(Vec<usize>, Vec<f64>)> {
-    let (mut sum, mut n) = (0.0, 0.0);
-    channel.for_each_voxel(cell, |_, value| {
-        sum += value;
-        n += 1.0;
-    });
-    let mean: f64 = sum / n;
-    if !mean.is_finite() {
-        return Err(FeatureError::NotFinite { channel: channel.name().to_owned(), cell: label });
+fn surface_voxels(cell: &CellMask) -> Vec<usize> {
+    let (inside, [plane, line, _]) = (cell.inside(), cell.strides());
+    let mut is_surface = vec![0_u8; inside.len()];
+    let last = inside.len() - plane;
+    for (at, is_surface) in is_surface.iter_mut().enumerate().take(last).skip(plane) {
+        let all_around = inside[at - 1] & inside[at + 1];
+        let all_around = all_around & inside[at - line] & inside[at + line];
+        let all_around = all_around & inside[at - plane] & inside[at + plane];
+        *is_surface = inside[at] & (1 - all_around);
     }
-    let (mut voxels, mut cumulated, mut total) = (Vec::new(), Vec::new(), 0.0);
-    channel.for_each_voxel(cell, |index, value| {
-        if value > mean {
-            total += value - mean;
-            voxels.push(index);
-            cumulated.push(total);
-        }
-    });
-    Ok((voxels, cumulated))
+    (0..is_surface.len()).filter(|index| is_surface[*index] == 1).collect()
 }
 
 /// The centres of voxels of the box, relative to the cell's centroid.

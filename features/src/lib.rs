@@ -17,6 +17,7 @@ pub mod measure;
 pub mod mesh;
 mod points;
 pub mod registry;
+mod scan;
 pub mod shape;
 pub mod shell;
 mod smooth;

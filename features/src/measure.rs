@@ -12,7 +12,7 @@ use crate::cell::CellMask;
 use crate::contacts::{Contact, Touching};
 use crate::error::{FeatureError, Result, positive};
 use crate::intensity::{Channel, Intensities, Regions};
-use crate::mesh::{cell_mesh, mask_area_um2, mesh_padding};
+use crate::mesh::{cell_mesh, mask_area_um2};
 use crate::registry;
 use crate::shape::{CellShape, SurfaceShape};
 use crate::shell::membrane_shell;
@@ -169,8 +169,7 @@ impl Task<'_> {
     fn measure_cell(&self, label: u32, extent: &Extent) -> Result<Cell> {
         let image = self.labels.volume();
         let voxel_size = image.voxel_size();
-        let padding = mesh_padding(voxel_size, self.smoothing_um);
-        let mask = CellMask::cut(self.labels, label, extent, padding);
+        let mask = CellMask::cut(self.labels, label, extent, [1; 3]);
         let mesh = cell_mesh(&mask, self.smoothing_um);
         let touching = Touching::of(&mask, self.labels);
         let centroid_um = extent.centroid_um(voxel_size);

@@ -90,10 +90,13 @@ fn compare(labels: &Labels, measured: &Measured, reference: &str) {
 fn check_ranges(measured: &Measured) {
     let column = |name: &str| measured.table.column(name).unwrap().to_vec();
     assert!(measured.table.values().iter().all(|value| value.is_finite()));
-    for (smooth, stairs) in column("surface_um2").iter().zip(column("surface_marching_cubes_um2")) {
-        assert!(*smooth < stairs, "{smooth} {stairs}");
+    let surfaces = column("surface_um2").into_iter().zip(column("surface_marching_cubes_um2"));
+    for ((smooth, stairs), quality) in surfaces.zip(&measured.quality) {
+        // Cells of a few voxels are blobs, and have no stairs.
+        assert!(smooth < stairs || quality.n_voxels < 100, "{smooth} {stairs} {quality:?}");
     }
-    assert!(column("sphericity_surface_ratio").iter().all(|ratio| (0.1..=1.0).contains(ratio)));
+    let ratios = column("sphericity_surface_ratio");
+    assert!(ratios.iter().all(|ratio| (0.1..=1.001).contains(ratio)), "{ratios:?}");
     for contact in &measured.contacts {
         assert!(contact.a < contact.b && contact.area_um2 > 0.0);
     }

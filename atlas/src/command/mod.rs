@@ -1,7 +1,6 @@
 //! The verbs: one file each.
 
 mod build;
-mod demo;
 mod evaluate;
 mod export;
 mod init;
@@ -48,7 +47,6 @@ struct Everywhere {
 
 #[derive(Subcommand)]
 enum Verb {
-    Demo(demo::Demo),
     Init(init::Init),
     Inspect(inspect::Inspect),
     Segment(segment::Segment),
@@ -88,7 +86,6 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     }
     let quiet = cli.everywhere.quiet;
     match &cli.verb {
-        Verb::Demo(demo) => demo.run(quiet),
         Verb::Init(init) => init.run(),
         Verb::Inspect(inspect) => inspect.run(),
         Verb::Segment(segment) => segment.run(quiet),

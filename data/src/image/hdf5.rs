@@ -416,7 +416,7 @@ pub(super) fn write(
     write_atomically(path, |temporary| {
         let file = File::create(temporary)?;
         let written =
-            each_type!(VoxelsView, voxels, voxels => write_dataset(&file, dataset, voxels)?);
+            each_type!(VoxelsView, voxels, voxels => write_dataset(&file, dataset, &voxels)?);
         written.new_attr_builder().with_data(&voxel_size.um()).create(ELEMENT_SIZE)?;
         written.new_attr_builder().with_data(&names).create(CHANNEL_NAMES)?;
         file.close()?;
@@ -424,7 +424,7 @@ pub(super) fn write(
     })
 }
 
-fn write_dataset<T: Pixel>(file: &File, name: &str, voxels: ArrayView3<'_, T>) -> Result<Dataset> {
+fn write_dataset<T: Pixel>(file: &File, name: &str, voxels: &ArrayView3<'_, T>) -> Result<Dataset> {
     const CHUNK: [usize; 3] = [16, 128, 128];
     const DEFLATE_LEVEL: u8 = 4;
     let (z, y, x) = voxels.dim();

@@ -73,9 +73,9 @@ impl Default for ProteinRule {
         };
         Self {
             terms: vec![
-                term(Feature::LogVolume, 5.6, 0.3, 0.6),
-                term(Feature::Height, 11.0, 3.0, 0.5),
-                term(Feature::Position, -60.0, 32.0, 0.6),
+                term(Feature::LogVolume, 5.77, 0.3, 0.55),
+                term(Feature::Height, 13.7, 2.7, 0.4),
+                term(Feature::Position, -65.0, 28.0, 0.6),
             ],
             spread: 0.25,
             noise_share: 0.2,

@@ -35,7 +35,7 @@ pub(super) mod tag {
     pub(in super::super) const IMAGEJ_BYTE_COUNTS: u16 = 50838;
     pub(in super::super) const IMAGEJ_METADATA: u16 = 50839;
 
-    pub(super) const READ: [u16; 24] = [
+    pub(super) const READ: [u16; 25] = [
         NEW_SUBFILE_TYPE,
         IMAGE_WIDTH,
         IMAGE_LENGTH,
@@ -58,6 +58,7 @@ pub(super) mod tag {
         TILE_OFFSETS,
         TILE_BYTE_COUNTS,
         SAMPLE_FORMAT,
+        ZEISS_LSM,
         IMAGEJ_BYTE_COUNTS,
         IMAGEJ_METADATA,
     ];
@@ -193,7 +194,7 @@ impl<'a> Reader<'a> {
     fn entry(&self, entry: &[u8]) -> Option<Entry> {
         let order = self.dialect.order;
         let tag = order.number(&entry[0..2]) as u16;
-        if !tag::READ.contains(&tag) && tag != tag::ZEISS_LSM {
+        if !tag::READ.contains(&tag) {
             return None;
         }
         let width = if self.dialect.big { 8 } else { 4 };

@@ -132,8 +132,7 @@ fn understand(
 }
 
 fn is_like(reader: &mut Reader<'_>, directory: &Directory, first: &Page) -> bool {
-    Page::read(reader, directory)
-        .is_ok_and(|page| page.shape_in_words() == first.shape_in_words())
+    Page::read(reader, directory).is_ok_and(|page| page.shape_in_words() == first.shape_in_words())
 }
 
 fn planes(
