@@ -141,7 +141,8 @@ fn published_tables_are_known_by_their_names() {
 fn the_published_folder_is_an_experiment_as_it_is() {
     let Some(folder) = real_data("idr0079") else { return };
     let text = draft(&folder, &ImageFacts::of).unwrap();
-    let cells = read_tables(&Experiment::from_toml(&text, folder.join(FILE_NAME)).unwrap()).unwrap();
+    let cells =
+        read_tables(&Experiment::from_toml(&text, folder.join(FILE_NAME)).unwrap()).unwrap();
     assert_eq!(cells.cells.len(), 15_395);
     assert_eq!(cells.proteins.len(), 8);
     assert_eq!(cells.classes["archetype"].iter().flatten().count(), 507);
