@@ -11,6 +11,7 @@ pub mod cbe;
 pub mod cell;
 pub mod contacts;
 pub mod error;
+pub mod explode;
 pub mod intensity;
 pub mod landmarks;
 pub mod measure;
@@ -26,6 +27,7 @@ pub mod sweep;
 pub use cbe::{CbeFrame, CbeParams, CbeSpace};
 pub use contacts::Contact;
 pub use error::{FeatureError, Result};
+pub use explode::{ExplodeAbout, ExplodeParams, Exploded, explode, explode_without_overlap};
 pub use intensity::Channel;
 pub use landmarks::{
     LandmarkParams, sample_protein_landmarks, sample_shape_landmarks, turned_to_tissue,

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use ndarray::Array3;
 use primordia_data::{Labels, Rigid, Volume, VoxelSize};
-use primordia_features::{Channel, MeasureParams, Measured, measure};
+use primordia_features::{
+    Channel, ExplodeAbout, ExplodeParams, MeasureParams, Measured, explode, measure,
+};
 use tiff::decoder::{Decoder, DecodingResult};
 
 /// Both compute the same sums; only the order of additions differs.
@@ -32,7 +34,8 @@ fn labels(path: &Path, um: [f64; 3]) -> Labels {
         match decoder.read_image().unwrap() {
             DecodingResult::U8(plane) => voxels.extend(plane.into_iter().map(u32::from)),
             DecodingResult::U16(plane) => voxels.extend(plane.into_iter().map(u32::from)),
-            other => panic!("labels of 8 or 16 bits wanted, got {other:?}"),
+            DecodingResult::I32(plane) => voxels.extend(plane.into_iter().map(|v| v as u32)),
+            other => panic!("labels of whole numbers wanted, got {other:?}"),
         }
         n_planes += 1;
         if !decoder.more_images() {
@@ -121,4 +124,20 @@ fn cultured_cells_measure_as_by_scikit_image() {
     let found = measured(&labels);
     compare(&labels, &found, include_str!("../../tests/reference/features_hipsc.csv"));
     check_ranges(&found);
+}
+
+/// `tests/reference/features_explode.py` made the values.
+#[test]
+fn a_section_explodes_as_published() {
+    let Some(folder) = real_data() else { return };
+    let path = folder.join("zfish_membrane_2d/zfish_memGFP_2d_seg.tif");
+    let labels = labels(&path, [1.0, 0.1735, 0.1735]);
+    let params = ExplodeParams { about: ExplodeAbout::Corner, ..ExplodeParams::default() };
+    let drawn = explode(&labels, &params).unwrap().labels().unwrap();
+    assert_eq!(drawn.volume().shape(), [1, 1582, 1327]);
+    let values = drawn.volume().as_slice();
+    assert_eq!(values.iter().filter(|value| **value != 0).count(), 555_531);
+    let checksum =
+        values.iter().fold(0_u32, |sum, value| sum.wrapping_mul(31).wrapping_add(*value));
+    assert_eq!(checksum, 4_002_876_742);
 }
