@@ -233,6 +233,7 @@ impl Exploded {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // what is compared comes from the same whole numbers
 mod tests {
     use super::*;
     use primordia_data::VoxelSize;

@@ -3,10 +3,15 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use nalgebra::Matrix3;
 use ndarray::Array3;
 use primordia_data::{Labels, Rigid, Volume, VoxelSize};
+use primordia_features::cell::CellMask;
+use primordia_features::mesh::cell_mesh;
+use primordia_features::sweep::extents;
 use primordia_features::{
-    Channel, ExplodeAbout, ExplodeParams, MeasureParams, Measured, explode, measure,
+    Channel, ExplodeAbout, ExplodeParams, HarmonicsParams, MeasureParams, Measured, cell_harmonics,
+    explode, measure,
 };
 use tiff::decoder::{Decoder, DecodingResult};
 
@@ -124,6 +129,35 @@ fn cultured_cells_measure_as_by_scikit_image() {
     let found = measured(&labels);
     compare(&labels, &found, include_str!("../../tests/reference/features_hipsc.csv"));
     check_ranges(&found);
+}
+
+#[test]
+fn cells_of_an_ovule_are_drawn_from_their_harmonics() {
+    let Some(folder) = real_data() else { return };
+    let labels = labels(&folder.join("plant_ovule_labels_3d/sample_cells_label.tif"), [1.0; 3]);
+    let found = cell_harmonics(&labels, &Rigid::identity(), &HarmonicsParams::default()).unwrap();
+    let n_star_shaped = found.iter().filter(|cell| cell.is_star_shaped()).count();
+    println!("{n_star_shaped} of {} cells are star-shaped", labels.n_cells());
+    assert!(n_star_shaped > 440);
+    let extents = extents(&labels);
+    let means = [4, 8, 12, 16].map(|l_max| {
+        let rows = (0..labels.n_cells()).step_by(10).filter(|row| found[*row].is_star_shaped());
+        let errors: Vec<f64> = rows
+            .map(|row| {
+                let cell = CellMask::cut(&labels, labels.cells()[row], &extents[row], [1; 3]);
+                let centroid = extents[row].centroid_um(cell.voxel_size());
+                let radius_um = found[row].radius_um.truncated(l_max);
+                let drawn = CellHarmonics { radius_um, star_share: found[row].star_share };
+                drawn.mean_error_um(&cell_mesh(&cell, 1.0), centroid, &Matrix3::identity())
+            })
+            .collect();
+        let largest = errors.iter().copied().fold(0.0, f64::max);
+        let mean = errors.iter().sum::<f64>() / errors.len() as f64;
+        println!("lmax {l_max}: {mean:.3} voxels on average, {largest:.3} for the worst cell");
+        mean
+    });
+    assert!(means.is_sorted_by(|a, b| a > b));
+    assert!(means[3] < 1.0, "one voxel");
 }
 
 /// `tests/reference/features_explode.py` made the values.
