@@ -140,6 +140,7 @@ fn area_um2(faces: &[Faces], voxel_size: VoxelSize) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // what is compared comes from the same whole numbers
 mod tests {
     use super::*;
     use crate::cell::tests::{only_cell, solid};

@@ -5,12 +5,15 @@
 //! [`intensity`] its brightness. [`registry`] is the one list of what is measured.
 //!
 //! [`landmarks`] turns a cell, or a protein in it, into a cloud of points; [`cbe`] turns clouds
-//! of many cells into a space, and each cloud into a point of it.
+//! of many cells into a space, and each cloud into a point of it. [`harmonics`] describes a surface
+//! so that it can be drawn again. [`explode`] draws the cells of a tissue apart.
 
 pub mod cbe;
 pub mod cell;
 pub mod contacts;
 pub mod error;
+pub mod explode;
+pub mod harmonics;
 pub mod intensity;
 pub mod landmarks;
 pub mod measure;
@@ -26,6 +29,8 @@ pub mod sweep;
 pub use cbe::{CbeFrame, CbeParams, CbeSpace};
 pub use contacts::Contact;
 pub use error::{FeatureError, Result};
+pub use explode::{ExplodeAbout, ExplodeParams, Exploded, explode, explode_without_overlap};
+pub use harmonics::{CellHarmonics, Harmonics, HarmonicsParams, cell_harmonics};
 pub use intensity::Channel;
 pub use landmarks::{
     LandmarkParams, sample_protein_landmarks, sample_shape_landmarks, turned_to_tissue,

@@ -26,6 +26,10 @@ pub struct Mesh {
 }
 
 impl Mesh {
+    pub(crate) fn new(vertices: Vec<Point3<f64>>, triangles: Vec<[u32; 3]>) -> Self {
+        Self { vertices, triangles }
+    }
+
     /// The corners of the triangles, x, y, z in µm.
     pub fn vertices(&self) -> &[Point3<f64>] {
         &self.vertices
@@ -84,9 +88,14 @@ impl Mesh {
 pub fn cell_mesh(cell: &CellMask, smoothing_um: f64) -> Mesh {
     let field = Field::smoothed(cell, smoothing_um);
     let volume_um3 = cell.n_voxels() as f64 * cell.voxel_size().volume_um3();
+    march(&field, enclosing_level(cell, &field)).scaled_to_volume(volume_um3)
+}
+
+/// The level above which as much of the field lies as the cell is large.
+pub(crate) fn enclosing_level(cell: &CellMask, field: &Field) -> f32 {
+    let volume_um3 = cell.n_voxels() as f64 * cell.voxel_size().volume_um3();
     let n_values = volume_um3 / field.spacing_um().iter().product::<f64>();
-    let level = level_enclosing(&field.values, (n_values.round() as usize).max(1));
-    march(&field, level).scaled_to_volume(volume_um3)
+    level_enclosing(&field.values, (n_values.round() as usize).max(1))
 }
 
 /// The area in µm² of marching cubes on the bare mask, as published: too large by 8 % for balls

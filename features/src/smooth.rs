@@ -1,6 +1,6 @@
 //! One cell's mask as a smooth field, on a grid no finer than its smoothness needs.
 
-use nalgebra::Point3;
+use nalgebra::{Point3, Vector3};
 
 use crate::cell::CellMask;
 
@@ -51,6 +51,52 @@ impl Field {
     /// The distance of values along z, y, x in µm.
     pub(crate) fn spacing_um(&self) -> [f64; 3] {
         self.spacing_um
+    }
+
+    /// The value at a point of the image, linear between places; 0 outside the box.
+    fn at(&self, point_um: Point3<f64>) -> f32 {
+        let along = [point_um.z, point_um.y, point_um.x];
+        let mut first = [0; 3];
+        let mut part = [0.0_f32; 3];
+        for k in 0..3 {
+            let place = (along[k] - self.first_um[k]) / self.spacing_um[k];
+            if place < 0.0 || place >= (self.shape[k] - 1) as f64 {
+                return 0.0;
+            }
+            first[k] = place as usize;
+            part[k] = place.fract() as f32;
+        }
+        let line = |z: usize, y: usize| {
+            let at = ((first[0] + z) * self.shape[1] + first[1] + y) * self.shape[2] + first[2];
+            self.values[at] + part[2] * (self.values[at + 1] - self.values[at])
+        };
+        let plane = |z: usize| line(z, 0) + part[1] * (line(z, 1) - line(z, 0));
+        plane(0) + part[0] * (plane(1) - plane(0))
+    }
+
+    /// Follows a ray: the distance in µm to its last crossing of `level`, and the number of
+    /// crossings; (0, 0) if there is none.
+    pub(crate) fn cast(
+        &self,
+        from_um: Point3<f64>,
+        direction: Vector3<f64>,
+        level: f32,
+    ) -> (f64, usize) {
+        let step_um = 0.5 * self.spacing_um.into_iter().fold(f64::MAX, f64::min);
+        let diagonal = [0, 1, 2].map(|k| self.shape[k] as f64 * self.spacing_um[k]);
+        let reach_um = diagonal.iter().map(|side| side * side).sum::<f64>().sqrt();
+        let (mut last_um, mut n_crossings) = (0.0, 0);
+        let mut before = self.at(from_um);
+        for step in 1..=(reach_um / step_um) as usize {
+            let value = self.at(from_um + direction * (step as f64 * step_um));
+            if (value > level) != (before > level) {
+                let part = f64::from((level - before) / (value - before));
+                last_um = (step as f64 - 1.0 + part) * step_um;
+                n_crossings += 1;
+            }
+            before = value;
+        }
+        (last_um, n_crossings)
     }
 
     /// The mask, as means over blocks of `merged` voxels that begin where the cell does.
