@@ -48,7 +48,7 @@ pub fn watershed_within(levels: &Volume<u16>, seeds: Volume<u32>, mask: &Volume<
     Ok(labels)
 }
 
-fn flood<L: Copy + Into<usize> + Sync>(levels: &Volume<L>, mut seeds: Volume<u32>) -> Result<Volume<u32>> {
+pub(crate) fn flood<L: Copy + Into<usize> + Sync>(levels: &Volume<L>, mut seeds: Volume<u32>) -> Result<Volume<u32>> {
     let grid = Grid::new(levels.shape())?;
     let levels = levels.as_slice();
     if let Some(labels) = seeds.voxels_mut().as_slice_mut() {
