@@ -10,11 +10,12 @@ use rayon::prelude::*;
 use crate::error::{Result, SegmentError};
 use crate::gaussian::gaussian;
 use crate::hartmann2020::finite_range;
-use crate::merge::merge_by_average;
+use crate::merge::{Merged, RegionGraph, absorb_small, merge_by_average};
 use crate::regions::{local_minima, region_graph};
-use crate::resample::{Enlarged, enlarge_labels, shrink};
+use crate::resample::{enlarge_labels, shrink};
 use crate::segmentation::{Segmentation, Threshold, label_sizes, rename};
-use crate::sheet::{SheetScale, sheet_evidence};
+use crate::sheet::{SheetFilter, SheetScale};
+use crate::strength::{NoiseMap, choose_width, even_out};
 use crate::watershed::flood;
 
 /// What membranes and cells are, in µm; the defaults fit animal and plant tissues.
@@ -59,11 +60,11 @@ impl Auto {
 pub fn auto(membrane: &Volume<f32>, params: &Auto) -> Result<Segmentation> {
     params.check()?;
     finite_range(membrane)?;
-    let factors = working_factors(membrane, params.membrane_um);
+    let width_um = sheet_width(membrane, params.membrane_um)?;
+    let factors = working_factors(membrane, width_um);
     let image = shrink(membrane, factors, |value| value)?;
-    let side_um = image.voxel_size().um().into_iter().fold(f64::INFINITY, f64::min);
-    let width_um = params.membrane_um.max(1.1 * side_um);
-    let evidence = evened_out(&sheet_evidence(&image, SheetScale::for_width(width_um))?, 20.0 * width_um)?;
+    let scale = SheetScale::for_width(width_um);
+    let evidence = sheets(&image, scale)?;
     let seeds = local_minima(&gaussian(&evidence, [2.5 * width_um; 3])?);
     let n_regions = seeds.as_slice().par_iter().copied().max().unwrap_or(0) as usize;
     let mut labels = flood(&levels(&evidence), seeds)?;
@@ -74,18 +75,35 @@ pub fn auto(membrane: &Volume<f32>, params: &Auto) -> Result<Segmentation> {
         let _ = dump("evidence", evidence.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect());
         let _ = dump("regions", labels.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect());
         let _ = std::fs::write("/tmp/dump_shape", format!("{:?} {n_regions} {width_um}", evidence.shape()));
+        eprintln!("{:?} {n_regions} {width_um}", evidence.shape());
     }
-    let (groups, n_groups) = merge_by_average(&graph, params.parting);
-    let names: Vec<u32> = std::iter::once(0).chain(groups.iter().map(|group| group + 1)).collect();
-    rename(&mut labels, &names);
-    let n_cells = name_cells(&mut labels, n_groups, params);
-    if n_cells == 0 {
+    let merged = merge_by_average(&graph, params.parting);
+    let cells = Cells::new(&mut labels, &graph, merged, params);
+    if cells.confidence.is_empty() {
         return Err(SegmentError::NoCells { shape: membrane.shape(), min_volume_um3: params.min_volume_um3 });
     }
     let labels = enlarge_labels(&labels, factors, membrane.shape(), membrane.voxel_size())?;
-    let labels = Labels::new(labels);
-    let confidence = vec![1.0; labels.n_cells()];
-    Ok(Segmentation { labels, confidence, threshold: Threshold { level: params.parting, tried: Vec::new() } })
+    let threshold = Threshold { level: params.parting, tried: Vec::new() };
+    Ok(Segmentation { labels: Labels::new(labels), confidence: cells.confidence, threshold })
+}
+
+/// How wide the image shows its sheets.
+fn sheet_width(membrane: &Volume<f32>, membrane_um: f64) -> Result<f64> {
+    let factors = working_factors(membrane, membrane_um);
+    let image = shrink(membrane, factors, |value| value)?;
+    let side_um = image.voxel_size().um().into_iter().fold(f64::INFINITY, f64::min);
+    let least_um = membrane_um.max(1.1 * side_um);
+    choose_width(&image, &[1.0, 1.5, 2.2, 3.2].map(|factor| factor * least_um))
+}
+
+/// The evidence for sheets, as a share of what is usual nearby.
+fn sheets(image: &Volume<f32>, scale: SheetScale) -> Result<Volume<f32>> {
+    let filter = SheetFilter::new(image, scale)?;
+    let mut evidence = filter.everywhere();
+    let noise = NoiseMap::new(image, &filter, scale)?;
+    drop(filter);
+    even_out(&mut evidence, &noise, 20.0 * scale.fine_um)?;
+    Ok(evidence)
 }
 
 /// How many voxels along each axis make one of the working grid: fine enough for a membrane.
@@ -95,58 +113,136 @@ fn working_factors(image: &Volume<f32>, membrane_um: f64) -> [usize; 3] {
     [0, 1, 2].map(|axis| ((membrane_um / um[axis] * 1.01) as usize).clamp(1, shape[axis]))
 }
 
-/// Evidence as a share of the strength that sheets have within about `range_um`: 1 is usual.
-fn evened_out(evidence: &Volume<f32>, range_um: f64) -> Result<Volume<f32>> {
-    let um = evidence.voxel_size().um();
-    let shape = evidence.shape();
-    let factors = [0, 1, 2].map(|axis| ((range_um / 4.0 / um[axis]) as usize).clamp(1, shape[axis]));
-    let mut strength = gaussian(&shrink(evidence, factors, |value| value * value)?, [range_um; 3])?;
-    let mean = gaussian(&shrink(evidence, factors, |value| value)?, [range_um; 3])?;
-    let strongest = strength.as_slice().iter().zip(mean.as_slice()).map(|(a, b)| a / b.max(f32::MIN_POSITIVE)).fold(0.0, f32::max);
-    if let Some(strength) = strength.voxels_mut().as_slice_mut() {
-        for (strength, &mean) in strength.iter_mut().zip(mean.as_slice()) {
-            *strength = (*strength / mean.max(f32::MIN_POSITIVE)).max(0.03 * strongest);
-        }
-    }
-    let strength = Enlarged::new(&strength, factors);
-    let [_, n_y, n_x] = shape;
-    let mut out = evidence.map(|_| 0.0);
-    if let Some(out) = out.voxels_mut().as_slice_mut() {
-        out.par_chunks_mut(n_x).zip(evidence.as_slice().par_chunks(n_x)).enumerate().for_each(|(row, (out, evidence))| {
-            strength.row(row / n_y, row % n_y, out);
-            out.iter_mut().zip(evidence).for_each(|(out, evidence)| *out = evidence / *out);
-        });
-    }
-    Ok(out)
-}
-
 /// Evidence in whole steps, for the flood.
 fn levels(evidence: &Volume<f32>) -> Volume<u16> {
     const PER_UNIT: f32 = 512.0;
     evidence.map(|&value| (value * PER_UNIT).min(4095.0) as u16)
 }
 
-/// Clears what is no cell and numbers the rest `1..=n`.
-fn name_cells(labels: &mut Volume<u32>, n_groups: usize, params: &Auto) -> usize {
-    let voxel_um3 = labels.voxel_size().volume_um3();
-    let min_volume_um3 = params.min_volume_um3.max(100.0 * voxel_um3);
-    let sizes = label_sizes(labels, n_groups as u32);
-    let volumes_um3: Vec<f64> = sizes.iter().map(|&n| n as f64 * voxel_um3).collect();
-    let mut usual: Vec<f64> = volumes_um3[1..].iter().copied().filter(|&volume| volume >= min_volume_um3).collect();
-    usual.sort_by(f64::total_cmp);
-    let median = usual.get(usual.len() / 2).copied().unwrap_or(0.0);
-    let mut n_cells = 0;
-    let names: Vec<u32> = volumes_um3
-        .iter()
-        .enumerate()
-        .map(|(label, &volume)| {
-            let cell = label > 0 && volume >= min_volume_um3 && volume <= 20.0 * median;
-            n_cells += u32::from(cell);
-            if cell { n_cells } else { 0 }
-        })
-        .collect();
-    rename(labels, &names);
-    n_cells as usize
+/// The cells among the merged regions.
+struct Cells {
+    confidence: Vec<f32>,
+}
+
+impl Cells {
+    /// Joins crumbs, clears background, and numbers the cells `1..=n` in `labels`.
+    fn new(labels: &mut Volume<u32>, graph: &RegionGraph, merged: Merged, params: &Auto) -> Self {
+        let n_regions = graph.n_regions();
+        let voxel_um3 = labels.voxel_size().volume_um3();
+        let sizes = label_sizes(labels, n_regions as u32);
+        let region_um3: Vec<f64> = sizes[1..].iter().map(|&n| n as f64 * voxel_um3).collect();
+        let border = border_areas(labels, n_regions);
+        let first = Extent::new(&merged, &region_um3, &border, graph);
+        let usual_um3 = first.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3));
+        if std::env::var("DUMP").is_ok() {
+            let mut t: Vec<(f64, f64)> = (0..merged.n_groups()).map(|g| (first.volume_um3[g], first.border_share(g))).collect();
+            t.sort_by(|a, b| b.0.total_cmp(&a.0));
+            eprintln!("usual {usual_um3:.1} n {} {:.2?}", t.len(), &t[..t.len().min(24)]);
+            let mut f: Vec<f64> = graph.faces().filter(|f| f.2.area_um2 > 20.0 * labels.voxel_size().face_area_um2(2)).map(|f| f.2.mean()).collect();
+            f.sort_by(f64::total_cmp);
+            eprintln!("faces {:.2?}", (0..21).map(|i| f[(f.len() - 1) * i / 20]).collect::<Vec<_>>());
+        }
+        let joined = graph.grouped(&merged.groups, merged.n_groups());
+        let least_um3 = params.min_volume_um3.max(0.05 * usual_um3);
+        let merged = merged.then(&absorb_small(&joined, &first.volume_um3, least_um3));
+        let extent = Extent::new(&merged, &region_um3, &border, graph);
+        let graph = graph.grouped(&merged.groups, merged.n_groups());
+        let mut weakest = vec![f64::INFINITY; merged.n_groups()];
+        for (a, b, face) in graph.faces() {
+            for side in [a, b] {
+                weakest[side as usize] = weakest[side as usize].min(face.mean());
+            }
+        }
+        let mut confidence = Vec::new();
+        let cell: Vec<u32> = (0..merged.n_groups())
+            .map(|group| {
+                if extent.volume_um3[group] < least_um3 || extent.is_background(group, usual_um3) {
+                    return 0;
+                }
+                confidence.push(sureness(weakest[group], merged.strongest_joined[group], params.parting));
+                confidence.len() as u32
+            })
+            .collect();
+        let names: Vec<u32> = std::iter::once(0).chain(merged.groups.iter().map(|&group| cell[group as usize])).collect();
+        rename(labels, &names);
+        Self { confidence }
+    }
+}
+
+/// How sure it is that a cell is one whole cell: its weakest face should be far above the parting evidence, the
+/// strongest face inside it far below.
+fn sureness(weakest: f64, strongest_joined: f64, parting: f64) -> f32 {
+    let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
+    (logistic(6.0 * (weakest / parting - 1.0) + 1.0) * logistic(6.0 * (1.0 - strongest_joined / parting) + 1.0)) as f32
+}
+
+/// How far groups of regions reach.
+struct Extent {
+    volume_um3: Vec<f64>,
+    border_um2: Vec<f64>,
+    surface_um2: Vec<f64>,
+}
+
+impl Extent {
+    fn new(merged: &Merged, region_um3: &[f64], border_um2: &[f64], graph: &RegionGraph) -> Self {
+        let sum = |of: &[f64]| {
+            let mut sums = vec![0.0; merged.n_groups()];
+            merged.groups.iter().zip(of).for_each(|(&group, value)| sums[group as usize] += value);
+            sums
+        };
+        let border_um2 = sum(border_um2);
+        let mut surface_um2 = border_um2.clone();
+        for (a, b, face) in graph.grouped(&merged.groups, merged.n_groups()).faces() {
+            surface_um2[a as usize] += face.area_um2;
+            surface_um2[b as usize] += face.area_um2;
+        }
+        Self { volume_um3: sum(region_um3), border_um2, surface_um2 }
+    }
+
+    /// The usual volume of a cell: half of the volume of all cells lies in larger ones. Cells are groups of at least
+    /// `least_um3` and at most ten times the usual volume, so it is sought step by step from the median.
+    fn usual_um3(&self, least_um3: f64) -> f64 {
+        const STEPS: usize = 20;
+        let mut volumes: Vec<f64> = self.volume_um3.iter().copied().filter(|&volume| volume >= least_um3).collect();
+        volumes.sort_by(f64::total_cmp);
+        let mut usual = volumes.get(volumes.len() / 2).copied().unwrap_or(0.0);
+        for _ in 0..STEPS {
+            let cells = &volumes[..volumes.partition_point(|&volume| volume <= 10.0 * usual)];
+            let total: f64 = cells.iter().sum();
+            let mut below = 0.0;
+            let half = cells.iter().find(|&&volume| {
+                below += volume;
+                below >= 0.5 * total
+            });
+            usual = half.copied().unwrap_or(usual);
+        }
+        usual
+    }
+
+    fn border_share(&self, group: usize) -> f64 {
+        self.border_um2[group] / self.surface_um2[group].max(f64::MIN_POSITIVE)
+    }
+
+    /// Background is much larger than a cell, or larger and mostly bounded by the image itself.
+    fn is_background(&self, group: usize, usual_um3: f64) -> bool {
+        let volume = self.volume_um3[group];
+        volume > 10.0 * usual_um3 || (volume > 4.0 * usual_um3 && self.border_share(group) > 0.35)
+    }
+}
+
+/// The area in µm² that each of the regions `1..=n_regions` has on the border of the image.
+fn border_areas(labels: &Volume<u32>, n_regions: usize) -> Vec<f64> {
+    let mut areas = vec![0.0; n_regions];
+    for axis in 0..3 {
+        let voxels = labels.voxels();
+        let last = labels.shape()[axis] - 1;
+        for at in [0, last] {
+            for &label in voxels.index_axis(ndarray::Axis(axis), at).iter().filter(|label| **label > 0) {
+                areas[label as usize - 1] += labels.voxel_size().face_area_um2(axis);
+            }
+        }
+    }
+    areas
 }
 
 #[cfg(test)]

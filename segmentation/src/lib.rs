@@ -19,6 +19,7 @@ mod resample;
 pub mod score;
 pub mod segmentation;
 pub mod sheet;
+mod strength;
 #[cfg(test)]
 mod testing;
 pub mod watershed;
@@ -30,7 +31,7 @@ pub use error::{Result, SegmentError};
 pub use gaussian::{gaussian, gaussian_bytes};
 pub use hartmann2020::{Hartmann2020, hartmann2020, to_bytes};
 pub use median::median;
-pub use merge::{Face, RegionGraph, merge_by_average};
+pub use merge::{Face, Merged, RegionGraph, absorb_small, merge_by_average};
 pub use score::{Scores, score};
 pub use segmentation::{Segmentation, Threshold};
 pub use sheet::{SheetScale, sheet_evidence};

@@ -75,9 +75,8 @@ impl RegionGraph {
 
 /// Joins regions, always the two with the least mean evidence on their common face, until every
 /// face has more than `most`: GASP with average linkage (Bailoni et al. 2022,
-/// doi:10.1109/CVPR52688.2022.01135). Gives each region its group `0..n`, in the order of their first
-/// regions, and the number of groups.
-pub fn merge_by_average(graph: &RegionGraph, most: f64) -> (Vec<u32>, usize) {
+/// doi:10.1109/CVPR52688.2022.01135).
+pub fn merge_by_average(graph: &RegionGraph, most: f64) -> Merged {
     let mut near: Vec<BTreeMap<u32, Face>> = vec![BTreeMap::new(); graph.n_regions];
     let mut queue = BinaryHeap::new();
     for (a, b, face) in graph.faces() {
@@ -86,6 +85,7 @@ pub fn merge_by_average(graph: &RegionGraph, most: f64) -> (Vec<u32>, usize) {
         queue.push(Candidate::new(a, b, face));
     }
     let mut parents: Vec<u32> = (0..graph.n_regions as u32).collect();
+    let mut strongest = vec![0.0; graph.n_regions];
     while let Some(Candidate { mean, a, b }) = queue.pop() {
         if mean > most {
             break;
@@ -96,6 +96,7 @@ pub fn merge_by_average(graph: &RegionGraph, most: f64) -> (Vec<u32>, usize) {
         // The one with fewer neighbours goes, so that few faces move.
         let (gone, kept) = if near[a as usize].len() < near[b as usize].len() { (a, b) } else { (b, a) };
         parents[gone as usize] = kept;
+        strongest[kept as usize] = f64::max(mean, f64::max(strongest[kept as usize], strongest[gone as usize]));
         for (other, face) in std::mem::take(&mut near[gone as usize]) {
             near[other as usize].remove(&gone);
             if other != kept {
@@ -106,23 +107,88 @@ pub fn merge_by_average(graph: &RegionGraph, most: f64) -> (Vec<u32>, usize) {
             }
         }
     }
-    number_groups(&parents)
+    Merged::new(&parents, &strongest)
 }
 
-/// Groups `0..n` in the order of their first members, from a forest of parents.
-fn number_groups(parents: &[u32]) -> (Vec<u32>, usize) {
-    let mut names = BTreeMap::new();
-    let groups = (0..parents.len() as u32)
-        .map(|region| {
-            let mut root = region;
-            while parents[root as usize] != root {
-                root = parents[root as usize];
-            }
-            let n = names.len() as u32;
-            *names.entry(root).or_insert(n)
-        })
-        .collect();
-    (groups, names.len())
+/// Which regions became one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merged {
+    /// The group of each region: `0..n` in the order of their first regions.
+    pub groups: Vec<u32>,
+    /// For each group, the most evidence that was overruled to make it; 0 for single regions.
+    pub strongest_joined: Vec<f64>,
+}
+
+impl Merged {
+    /// The groups of a forest of parents, whose roots know the strongest face joined below them.
+    fn new(parents: &[u32], strongest: &[f64]) -> Self {
+        let mut names = BTreeMap::new();
+        let mut strongest_joined = Vec::new();
+        let groups = (0..parents.len() as u32)
+            .map(|region| {
+                let mut root = region;
+                while parents[root as usize] != root {
+                    root = parents[root as usize];
+                }
+                *names.entry(root).or_insert_with(|| {
+                    strongest_joined.push(strongest[root as usize]);
+                    strongest_joined.len() as u32 - 1
+                })
+            })
+            .collect();
+        Self { groups, strongest_joined }
+    }
+
+    /// The number of groups.
+    pub fn n_groups(&self) -> usize {
+        self.strongest_joined.len()
+    }
+
+    /// These groups, with each group joined to others by `next`.
+    #[must_use]
+    pub fn then(&self, next: &Self) -> Self {
+        let groups: Vec<u32> = self.groups.iter().map(|&group| next.groups[group as usize]).collect();
+        let mut strongest_joined = next.strongest_joined.clone();
+        for (&before, &after) in self.strongest_joined.iter().zip(&next.groups) {
+            let strongest = &mut strongest_joined[after as usize];
+            *strongest = strongest.max(before);
+        }
+        Self { groups, strongest_joined }
+    }
+}
+
+/// Joins every region smaller than `least` (in the units of `sizes`), smallest first, to the neighbour that the
+/// weakest evidence parts it from; regions without neighbours stay.
+pub fn absorb_small(graph: &RegionGraph, sizes: &[f64], least: f64) -> Merged {
+    let mut near: Vec<BTreeMap<u32, Face>> = vec![BTreeMap::new(); graph.n_regions];
+    for (a, b, face) in graph.faces() {
+        near[a as usize].insert(b, face);
+        near[b as usize].insert(a, face);
+    }
+    let mut sizes = sizes.to_vec();
+    let mut parents: Vec<u32> = (0..graph.n_regions as u32).collect();
+    let mut order: Vec<usize> = (0..sizes.len()).filter(|&region| sizes[region] < least).collect();
+    order.sort_by(|&a, &b| sizes[a].total_cmp(&sizes[b]));
+    for gone in order.into_iter().map(|region| region as u32) {
+        let weakest = near[gone as usize].iter().min_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
+        let Some((&kept, _)) = weakest.filter(|_| sizes[gone as usize] < least) else { continue };
+        parents[gone as usize] = kept;
+        sizes[kept as usize] += sizes[gone as usize];
+        join(&mut near, gone, kept);
+    }
+    Merged::new(&parents, &vec![0.0; graph.n_regions])
+}
+
+/// Gives the faces of `gone` to `kept`.
+fn join(near: &mut [BTreeMap<u32, Face>], gone: u32, kept: u32) {
+    for (other, face) in std::mem::take(&mut near[gone as usize]) {
+        near[other as usize].remove(&gone);
+        if other != kept {
+            let sum = near[kept as usize].get(&other).copied().unwrap_or_default().with(face);
+            near[kept as usize].insert(other, sum);
+            near[other as usize].insert(kept, sum);
+        }
+    }
 }
 
 /// A pair that may be joined; the largest in the queue has the least evidence, then the lowest
@@ -190,7 +256,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_queue_joins_the_weakest(graph in any_graph(), most in 0.1..0.9_f64) {
-            let (groups, n) = merge_by_average(&graph, most);
+            let merged = merge_by_average(&graph, most);
+            let (groups, n) = (&merged.groups, merged.n_groups());
             let slow = merge_by_definition(&graph, most);
             for a in 0..9 {
                 prop_assert!((groups[a] as usize) < n);
@@ -202,11 +269,21 @@ mod tests {
     }
 
     #[test]
+    fn crumbs_go_where_least_parts_them() {
+        let mut graph = RegionGraph::new(4);
+        graph.add(0, 1, Face { evidence: 2.0, area_um2: 1.0 });
+        graph.add(1, 2, Face { evidence: 1.0, area_um2: 1.0 });
+        let merged = absorb_small(&graph, &[9.0, 1.0, 9.0, 1.0], 2.0);
+        assert_eq!(merged.groups, [0, 1, 1, 2]);
+    }
+
+    #[test]
     fn a_small_hole_in_a_strong_face_does_not_join() {
         let mut graph = RegionGraph::new(3);
         graph.add(0, 2, Face { evidence: 0.0, area_um2: 1.0 });
         graph.add(1, 2, Face { evidence: 9.0, area_um2: 10.0 });
         graph.add(0, 1, Face { evidence: 3.0, area_um2: 4.0 });
-        assert_eq!(merge_by_average(&graph, 0.5), (vec![0, 1, 0], 2));
+        let merged = merge_by_average(&graph, 0.5);
+        assert_eq!(merged, Merged { groups: vec![0, 1, 0], strongest_joined: vec![0.0, 0.0] });
     }
 }

@@ -44,27 +44,52 @@ impl SheetScale {
 /// # Errors
 /// [`crate::SegmentError::Parameter`] if a size is beyond 1000 voxels or not positive.
 pub fn sheet_evidence(volume: &Volume<f32>, scale: SheetScale) -> Result<Volume<f32>> {
-    let fine = gaussian(volume, [scale.fine_um; 3])?;
-    let coarse = gaussian(volume, [scale.coarse_um; 3])?;
-    let hessian = Hessian::new(&coarse);
-    let disc = Disc::new(scale);
-    let sampler = Sampler::new(&fine);
-    let [_, n_y, n_x] = volume.shape();
-    let mut out = volume.map(|_| 0.0);
-    if let Some(out) = out.voxels_mut().as_slice_mut() {
-        out.par_chunks_mut(n_x).enumerate().for_each(|(row, out)| {
-            let (z, y) = (row / n_y, row % n_y);
-            for (x, out) in out.iter_mut().enumerate() {
-                let (least, largest, normal) = hessian.at([z, y, x]).extremes();
-                if least < 0.0 {
-                    let blob = (largest / least).clamp(0.0, 1.0);
-                    let evidence = disc.evidence(&sampler, [z, y, x], normal);
-                    *out = (evidence * (1.0 - blob)).max(0.0);
-                }
-            }
-        });
+    Ok(SheetFilter::new(volume, scale)?.everywhere())
+}
+
+/// The filter on one image, to be read where wanted.
+pub(crate) struct SheetFilter {
+    fine: Volume<f32>,
+    coarse: Volume<f32>,
+    disc: Disc,
+}
+
+impl SheetFilter {
+    pub(crate) fn new(volume: &Volume<f32>, scale: SheetScale) -> Result<Self> {
+        let fine = gaussian(volume, [scale.fine_um; 3])?;
+        let coarse = gaussian(volume, [scale.coarse_um; 3])?;
+        Ok(Self { fine, coarse, disc: Disc::new(scale) })
     }
-    Ok(out)
+
+    /// The evidence at a voxel.
+    #[inline]
+    pub(crate) fn at(&self, voxel: [usize; 3]) -> f32 {
+        let (least, largest, normal) = Hessian::new(&self.coarse).at(voxel).extremes();
+        if least >= 0.0 {
+            return 0.0;
+        }
+        let blob = (largest / least).clamp(0.0, 1.0);
+        let evidence = self.disc.evidence(&Sampler::new(&self.fine), voxel, normal);
+        (evidence * (1.0 - blob)).max(0.0)
+    }
+
+    /// The evidence at every voxel.
+    pub(crate) fn everywhere(&self) -> Volume<f32> {
+        let [_, n_y, n_x] = self.fine.shape();
+        let mut out = self.fine.map(|_| 0.0);
+        if let Some(out) = out.voxels_mut().as_slice_mut() {
+            out.par_chunks_mut(n_x).enumerate().for_each(|(row, out)| {
+                let (z, y) = (row / n_y, row % n_y);
+                out.iter_mut().enumerate().for_each(|(x, out)| *out = self.at([z, y, x]));
+            });
+        }
+        out
+    }
+
+    /// The image at the fine scale.
+    pub(crate) fn fine(&self) -> &Volume<f32> {
+        &self.fine
+    }
 }
 
 /// Second derivatives by central differences, per µm².
