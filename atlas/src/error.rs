@@ -20,6 +20,32 @@ pub enum AtlasError {
     Inconsistent { problems: Vec<Problem> },
     #[error("{path} is an atlas that does not hold together: {}", listed(problems), path = path.display())]
     Damaged { path: PathBuf, problems: Vec<Problem> },
+    #[error("specimen {specimen}: {source}")]
+    Specimen { specimen: String, source: Box<AtlasError> },
+    #[error("{path}: {source}", path = path.display())]
+    Segment { path: PathBuf, source: primordia_segmentation::SegmentError },
+    #[error("{path} has {found:?} voxels (z, y, x), its image {wanted:?}; labels must lie on the grid of the image", path = path.display())]
+    LabelGrid { path: PathBuf, found: [usize; 3], wanted: [usize; 3] },
+    #[error("{path} has no cells: every label is 0", path = path.display())]
+    NoCells { path: PathBuf },
+    #[error("{path} names the protein {protein:?}, which no specimen has as a channel", path = path.display())]
+    NoSuchProtein { path: PathBuf, protein: String },
+    #[error("{path}: specimen {specimen:?} comes from an image and from a table; give it one name in each", path = path.display())]
+    SpecimenTwice { path: PathBuf, specimen: String },
+    #[error("{path}: the images' shape space {space:?} and that of the tables are not the same space; make two experiments of them", path = path.display())]
+    MixedSpaces { path: PathBuf, space: String },
+    #[error("{path} leads to no cell at all; give it images, tables or a deposit", path = path.display())]
+    EmptyExperiment { path: PathBuf },
+    #[error(transparent)]
+    Registration(#[from] primordia_registration::RegistrationError),
+    #[error(transparent)]
+    Feature(#[from] primordia_features::FeatureError),
+    #[error(transparent)]
+    Data(#[from] primordia_data::DataError),
+    #[error(transparent)]
+    CellTables(#[from] crate::tables::TableError),
+    #[error("cannot learn {protein}: {source}")]
+    Learn { protein: String, source: primordia_regression::RegressionError },
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
@@ -52,16 +78,16 @@ pub enum AtlasError {
     Output { source: std::io::Error },
     #[error("cannot encode the table: {source}")]
     Encode { source: PolarsError },
-    #[error("{path} says not what to write; end it with .csv, .tsv or .parquet", path = path.display())]
+    #[error("{path} says not what to write; end it with .csv, .tsv, .json or .parquet", path = path.display())]
     ExportFormat { path: PathBuf },
 }
 
 /// The first few of `items` and how many more there are: a message is read, not scrolled.
 fn listed(items: &[impl fmt::Display]) -> String {
     const SHOWN: usize = 5;
-    let mut text = items.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let mut texts: Vec<_> = items.iter().take(SHOWN).map(ToString::to_string).collect();
     if items.len() > SHOWN {
-        text += &format!("; and {} more", items.len() - SHOWN);
+        texts.push(format!("and {} more", items.len() - SHOWN));
     }
-    text
+    texts.join("; ")
 }

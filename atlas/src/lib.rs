@@ -1,9 +1,18 @@
 //! Cell atlases: the atlas file and what is asked of it.
+//! Cell atlases from 3D microscopy: everything between an experiment file and an answer.
+//!
+//! [`build::build`] goes the whole way: images and tables of an experiment → cells of every
+//! specimen → one frame → shape spaces → proteins on every cell → an [`Atlas`], which [`file`]
+//! writes and reads. [`query`] answers questions about it in SQL.
 
+pub mod build;
 pub mod error;
+pub mod export;
 pub mod file;
+pub mod init;
 pub mod query;
+pub mod tables;
+pub mod validate;
 
 pub use error::{AtlasError, Result};
 pub use file::Atlas;
-pub mod tables;

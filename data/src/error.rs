@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::image::ImageProblem;
+
 /// What the functions of this crate return.
 pub type Result<T, E = DataError> = std::result::Result<T, E>;
 
@@ -37,14 +39,15 @@ pub enum DataError {
     #[error("the eigenvalues of a {side} × {side} matrix did not converge; is it finite?")]
     Eigen { side: usize },
     #[error(transparent)]
-    Experiment(#[from] Box<crate::experiment::ExperimentError>),
+    Experiment(Box<crate::experiment::ExperimentError>),
     #[error("{name} must be {wanted}, got {value}")]
     Parameter { name: &'static str, value: f64, wanted: &'static str },
     #[error("a phantom of {n_voxels:.2e} voxels is too large; use larger voxels or a smaller body")]
     PhantomTooLarge { n_voxels: f64 },
-    Experiment(Box<crate::experiment::ExperimentError>),
     #[error("cannot read {path}: {source}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("{path} {problem}", path = path.display())]
+    Image { path: PathBuf, problem: Box<ImageProblem> },
     #[error("cannot write {path}: {source}", path = path.display())]
     Write { path: PathBuf, source: std::io::Error },
 }

@@ -12,6 +12,7 @@
 pub mod error;
 pub mod experiment;
 pub mod frame;
+pub mod image;
 pub mod labels;
 pub mod linear;
 pub mod phantom;

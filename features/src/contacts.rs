@@ -1,10 +1,12 @@
-//! What a cell touches, and with how much of its surface.
+//! What a cell touches, and over which area.
 //!
-//! Cells are neighbours where their voxels share faces. Faces make stairs, so each face counts
-//! with the part of it that is perpendicular to the smooth surface there, and all together make up
-//! the area of the cell's mesh.
+//! Cells are neighbours where their voxels share faces. The faces of a slope make stairs, whose
+//! area is up to √3 times that of the slope; but as vectors, perpendicular to the faces, they add
+//! up to the slope's own. So the image is cut into small blocks, the faces between two cells are
+//! added up as vectors in each block, and the lengths of the sums are their contact area: exact
+//! for planes, and the same seen from either cell.
 
-use primordia_data::Labels;
+use primordia_data::{Labels, VoxelSize};
 
 use crate::cell::CellMask;
 
@@ -15,13 +17,13 @@ pub struct Contact {
     pub a: usize,
     /// The row of the other.
     pub b: usize,
-    /// The area they share in µm²: the mean of what either cell says.
+    /// The area they share in µm².
     pub area_um2: f64,
 }
 
-/// How the surface of one cell is shared out.
+/// What the surface of one cell touches.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct SurfaceShares {
+pub(crate) struct Touching {
     /// The area in µm² towards each touching cell, by label, ascending.
     pub(crate) cells: Vec<(u32, f64)>,
     /// Towards background.
@@ -30,52 +32,79 @@ pub(crate) struct SurfaceShares {
     pub(crate) border_um2: f64,
 }
 
-impl SurfaceShares {
-    /// Shares out `surface_um2` over the faces of the cell. `field` is the smoothed mask, whose
-    /// gradient is perpendicular to the surface.
-    pub(crate) fn of(cell: &CellMask, field: &[f32], labels: &Labels, surface_um2: f64) -> Self {
-        let mut shares = Self::default();
-        let mut total = 0.0;
-        for (index, _) in cell.inside().iter().enumerate().filter(|(_, inside)| **inside) {
-            for axis in 0..3 {
-                for ahead in [false, true] {
-                    let stride = cell.strides()[axis];
-                    let beyond = if ahead { index + stride } else { index - stride };
-                    if !cell.inside()[beyond] {
-                        let area = flattened_area_um2(cell, field, index, beyond, axis);
-                        total += area;
-                        *shares.towards(label_at(labels, cell, beyond)) += area;
-                    }
-                }
+/// The side of a block in units of the longest side of a voxel: long enough to even out stairs,
+/// short against cells, whose curvature it cuts.
+const BLOCK: f64 = 3.0;
+
+/// The faces towards one neighbour in one block: how many look back, and how many ahead, along
+/// `[z, y, x]`.
+struct Faces {
+    towards: u32,
+    block: [isize; 3],
+    counts: [[u32; 2]; 3],
+}
+
+impl Touching {
+    /// What `cell`, whose box has padding, touches in `labels`.
+    pub(crate) fn of(cell: &CellMask, labels: &Labels) -> Self {
+        let (mut faces, n_border_faces) = faces(cell, labels);
+        faces.sort_unstable_by_key(|faces| (faces.towards, faces.block));
+        let mut touching = Self::default();
+        for neighbour in faces.chunk_by(|a, b| a.towards == b.towards) {
+            let blocks = neighbour.chunk_by(|a, b| a.block == b.block);
+            let area_um2 = blocks.map(|block| area_um2(block, cell.voxel_size())).sum();
+            match neighbour[0].towards {
+                0 => touching.outside_um2 = area_um2,
+                label => touching.cells.push((label, area_um2)),
             }
         }
-        shares.cells.sort_by_key(|(label, _)| *label);
-        let factor = if total > 0.0 { surface_um2 / total } else { 0.0 };
-        shares.cells.iter_mut().for_each(|(_, area)| *area *= factor);
-        shares.outside_um2 *= factor;
-        shares.border_um2 *= factor;
-        shares
+        let border =
+            |axis: usize| n_border_faces[axis] as f64 * cell.voxel_size().face_area_um2(axis);
+        touching.border_um2 = border(0) + border(1) + border(2);
+        touching
     }
 
     /// The area towards all touching cells in µm².
     pub(crate) fn cells_um2(&self) -> f64 {
         self.cells.iter().map(|(_, area)| area).sum()
     }
+}
 
-    fn towards(&mut self, label: Option<u32>) -> &mut f64 {
-        match label {
-            None => &mut self.border_um2,
-            Some(0) => &mut self.outside_um2,
-            Some(label) => {
-                let found = self.cells.iter().rposition(|(other, _)| *other == label);
-                let at = found.unwrap_or_else(|| {
-                    self.cells.push((label, 0.0));
-                    self.cells.len() - 1
-                });
-                &mut self.cells[at].1
+/// All faces between the cell and what is not the cell, and the number of faces along `[z, y, x]`
+/// where the image ends.
+fn faces(cell: &CellMask, labels: &Labels) -> (Vec<Faces>, [u64; 3]) {
+    let um = cell.voxel_size().um();
+    let block_um = BLOCK * um.into_iter().fold(0.0, f64::max);
+    let voxels_per_block = um.map(|side| (block_um / side).round() as isize);
+    let strides = cell.strides();
+    let (mut faces, mut n_border_faces) = (Vec::<Faces>::new(), [0; 3]);
+    for index in (0..cell.inside().len()).filter(|index| cell.inside()[*index]) {
+        for axis in 0..3 {
+            for (beyond, ahead) in [(index - strides[axis], 0), (index + strides[axis], 1)] {
+                if cell.inside()[beyond] {
+                    continue;
+                }
+                let Some(towards) = label_at(labels, cell, beyond) else {
+                    n_border_faces[axis] += 1;
+                    continue;
+                };
+                // Both cells name the face by the same one of its two voxels.
+                let first = cell.in_image(cell.position(index.min(beyond)));
+                let block = [0, 1, 2].map(|k| first[k].div_euclid(voxels_per_block[k]));
+                match faces.last_mut() {
+                    Some(last) if last.towards == towards && last.block == block => {
+                        last.counts[axis][ahead] += 1;
+                    }
+                    _ => {
+                        let mut counts = [[0; 2]; 3];
+                        counts[axis][ahead] = 1;
+                        faces.push(Faces { towards, block, counts });
+                    }
+                }
             }
         }
     }
+    (faces, n_border_faces)
 }
 
 /// The label of a voxel of the cell's box; `None` beyond the image.
@@ -84,26 +113,65 @@ fn label_at(labels: &Labels, cell: &CellMask, index: usize) -> Option<u32> {
     labels.volume().voxels().get((z.ok()?, y.ok()?, x.ok()?)).copied()
 }
 
-/// The face between voxels `index` and `beyond` along `axis`, seen along the surface's normal.
-fn flattened_area_um2(
-    cell: &CellMask,
-    field: &[f32],
-    index: usize,
-    beyond: usize,
-    axis: usize,
-) -> f64 {
-    let um = cell.voxel_size().um();
-    let gradient = [0, 1, 2].map(|other| {
-        let stride = cell.strides()[other];
-        let difference = if other == axis {
-            field[beyond] - field[index]
-        } else {
-            let around = |at: usize| field[at + stride] - field[at - stride];
-            (around(index) + around(beyond)) / 4.0
-        };
-        f64::from(difference) / um[other]
-    });
-    let steepness = gradient.iter().map(|slope| slope * slope).sum::<f64>().sqrt();
-    let facing = if steepness > 0.0 { gradient[axis].abs() / steepness } else { 1.0 };
-    cell.voxel_size().face_area_um2(axis) * facing
+/// The length of the sum of all faces as vectors. Faces that look at one another are roughness and
+/// cancel, unless there are about as many of either: then they are the two sides of something thin.
+fn area_um2(faces: &[Faces], voxel_size: VoxelSize) -> f64 {
+    let along = |axis: usize| {
+        let [back, ahead] =
+            [0, 1].map(|way| faces.iter().map(|faces| faces.counts[axis][way]).sum::<u32>());
+        let is_thin = 2 * back.min(ahead) > back.max(ahead);
+        let n = if is_thin { back + ahead } else { back.abs_diff(ahead) };
+        f64::from(n) * voxel_size.face_area_um2(axis)
+    };
+    (along(0).powi(2) + along(1).powi(2) + along(2).powi(2)).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::tests::{only_cell, solid};
+    use approx::assert_relative_eq;
+    use nalgebra::{Point3, Rotation3};
+    use ndarray::Array3;
+    use std::f64::consts::PI;
+
+    /// Stairs end unevenly at the sides of blocks, alike in all planes of an upright wall.
+    const BLOCKS: f64 = 0.02;
+
+    #[test]
+    fn tilted_planes_part_cells_with_their_own_area() {
+        for (turn, anisotropy) in [(0.0, 1.0), (0.3, 1.0), (0.5, 2.0), (0.7, 3.0), (0.9, 5.0)] {
+            let um = [1.0, 1.0 / anisotropy, 1.0 / anisotropy];
+            let middle = Point3::new(20.17, 20.3, 20.5);
+            let turn = Rotation3::from_euler_angles(turn, 0.4 * turn, 0.0);
+            let voxels =
+                solid([41, 41 * anisotropy as usize, 41 * anisotropy as usize], um, |_| true);
+            let voxels = Array3::from_shape_fn(voxels.volume().voxels().dim(), |(z, y, x)| {
+                let p = turn * (voxels.volume().point_um([z, y, x]) - middle);
+                if p.z.abs() > 12.0 || p.xy().norm() > 15.0 { 0 } else { u32::from(p.z > 0.0) + 1 }
+            });
+            let labels = Labels::from_voxels(voxels, VoxelSize::from_um(um).unwrap()).unwrap();
+            let extents = crate::sweep::extents(&labels);
+            let touching: Vec<Touching> = [0, 1]
+                .map(|row| {
+                    let label = labels.cells()[row];
+                    let cell = CellMask::cut(&labels, label, &extents[row], [1; 3]);
+                    Touching::of(&cell, &labels)
+                })
+                .into();
+            assert_eq!(touching[0].cells[0].1, touching[1].cells[0].1, "{anisotropy}");
+            assert_relative_eq!(touching[0].cells_um2(), PI * 225.0, max_relative = BLOCKS);
+            let side = PI * 225.0 + 2.0 * PI * 15.0 * 12.0;
+            assert_relative_eq!(touching[0].outside_um2, side, max_relative = BLOCKS);
+        }
+    }
+
+    #[test]
+    fn sheets_have_two_sides_and_the_end_of_the_image_is_no_neighbour() {
+        let labels = solid([5, 30, 30], [1.0; 3], |point| point.z == 2.0);
+        let touching = Touching::of(&only_cell(&labels, [1; 3]), &labels);
+        assert_relative_eq!(touching.outside_um2, 1800.0);
+        assert_relative_eq!(touching.border_um2, 120.0);
+        assert!(touching.cells.is_empty());
+    }
 }

@@ -3,21 +3,31 @@
 //! [`measure()`] is the whole of one specimen: [`sweep`] finds every cell in one pass, [`cell`]
 //! cuts each out, [`mesh`] draws its surface, [`shell`] its membrane, [`contacts`] its neighbours,
 //! [`intensity`] its brightness. [`registry`] is the one list of what is measured.
+//!
+//! [`landmarks`] turns a cell, or a protein in it, into a cloud of points; [`cbe`] turns clouds
+//! of many cells into a space, and each cloud into a point of it.
 
+pub mod cbe;
 pub mod cell;
 pub mod contacts;
 pub mod error;
 pub mod intensity;
+pub mod landmarks;
 pub mod measure;
 pub mod mesh;
+mod points;
 pub mod registry;
 pub mod shape;
 pub mod shell;
 mod smooth;
 pub mod sweep;
 
+pub use cbe::{CbeFrame, CbeParams, CbeSpace};
 pub use contacts::Contact;
 pub use error::{FeatureError, Result};
 pub use intensity::Channel;
+pub use landmarks::{
+    LandmarkParams, sample_protein_landmarks, sample_shape_landmarks, turned_to_tissue,
+};
 pub use measure::{CellQuality, MeasureParams, Measured, measure};
 pub use mesh::Mesh;

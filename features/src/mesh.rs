@@ -87,15 +87,10 @@ pub fn mesh_padding(voxel_size: primordia_data::VoxelSize, smoothing_um: f64) ->
 pub fn cell_mesh(cell: &CellMask, smoothing_um: f64) -> Mesh {
     let mut field = smoothed(cell, smoothing_um);
     close(&mut field, cell.shape());
-    mesh_of_field(cell, &field)
-}
-
-/// The mesh around a smoothed mask that has nothing on the faces of its box.
-pub(crate) fn mesh_of_field(cell: &CellMask, field: &[f32]) -> Mesh {
     let n_voxels = cell.n_voxels();
-    let level = level_enclosing(field, n_voxels);
+    let level = level_enclosing(&field, n_voxels);
     let volume_um3 = n_voxels as f64 * cell.voxel_size().volume_um3();
-    march(cell, field, level).scaled_to_volume(volume_um3)
+    march(cell, &field, level).scaled_to_volume(volume_um3)
 }
 
 /// The area in µm² of marching cubes on the bare mask, as published: too large by 8 % for balls
@@ -133,7 +128,7 @@ pub fn mask_area_um2(cell: &CellMask) -> f64 {
 }
 
 /// Empties the faces of the box, so that the surface closes inside.
-pub(crate) fn close(field: &mut [f32], [n_z, n_y, n_x]: [usize; 3]) {
+fn close(field: &mut [f32], [n_z, n_y, n_x]: [usize; 3]) {
     for (line, values) in field.chunks_exact_mut(n_x).enumerate() {
         let (z, y) = (line / n_y, line % n_y);
         if z == 0 || z == n_z - 1 || y == 0 || y == n_y - 1 {

@@ -127,11 +127,11 @@ pub const SHAPE: &[Feature<CellShape>] = features![
         |cell| cell.distal_um.normalize().z;
     "n_neighbours", "count", ATLAS, "Number of cells that share a voxel face with the cell",
         |cell| cell.n_neighbours as f64;
-    "contact_cells_um2", "µm²", ATLAS, "Part of surface_um2 that touches other cells",
+    "contact_cells_um2", "µm²", ATLAS, "Area that touches other cells, by vector sums of voxel faces in small blocks",
         |cell| cell.contact_cells_um2;
-    "contact_outside_um2", "µm²", ATLAS, "Part of surface_um2 that touches background",
+    "contact_outside_um2", "µm²", ATLAS, "Area that touches background",
         |cell| cell.contact_outside_um2;
-    "contact_border_um2", "µm²", FORMULA, "Part of surface_um2 where the image ends",
+    "contact_border_um2", "µm²", FORMULA, "Area where the image ends and the cell may go on",
         |cell| cell.contact_border_um2;
 ];
 

@@ -249,10 +249,10 @@ fn problem_of_row(contacts: &Contacts, row: usize, cells: &[CellId]) -> Option<&
     if contacts.of(row).any(|(_, area_um2)| !(area_um2.is_finite() && area_um2 > 0.0)) {
         return Some("areas are not positive and finite");
     }
-    let mutual = |(other, area_um2)| {
+    let mutual = |(other, area_um2): (usize, f64)| {
         let start = contacts.row_starts[other];
         let back = contacts.neighbours[start..contacts.row_starts[other + 1]].binary_search(&row);
-        back.is_ok_and(|at| contacts.areas_um2[start + at] == area_um2)
+        back.is_ok_and(|at| contacts.areas_um2[start + at].to_bits() == area_um2.to_bits())
     };
     (!contacts.of(row).all(mutual)).then_some("a contact differs between its two sides")
 }
@@ -266,10 +266,10 @@ fn check_specimen(specimen: &Specimen, found: &mut Vec<Problem>) {
             found.push(Problem::Transform { specimen: id() });
         }
     }
-    if let Some(um) = specimen.voxel_size_um {
-        if !um.iter().all(|side| side.is_finite() && *side > 0.0) {
-            found.push(Problem::VoxelSize { specimen: id(), um });
-        }
+    if let Some(um) = specimen.voxel_size_um
+        && !um.iter().all(|side| side.is_finite() && *side > 0.0)
+    {
+        found.push(Problem::VoxelSize { specimen: id(), um });
     }
     for decision in specimen.direction.iter().chain(&specimen.apical) {
         if !(0.0..=1.0).contains(&decision.confidence) {
@@ -333,8 +333,9 @@ fn check_texts(atlas: &Atlas, found: &mut Vec<Problem>) {
             .for_each(|text| no_nul("specimens", text));
     }
     for score in &atlas.scores {
-        let texts = [&score.protein, &score.target, &score.model];
-        texts.into_iter().for_each(|text| no_nul("scores", text));
+        for text in [&score.protein, &score.target, &score.model] {
+            no_nul("scores", text);
+        }
     }
     atlas.texts.values().flatten().for_each(|text| no_nul("texts", text));
     let once = [&atlas.name, &provenance.primordia_version, &provenance.experiment];

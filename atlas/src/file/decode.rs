@@ -13,7 +13,7 @@ use crate::error::{AtlasError, Result};
 
 /// Deflate makes data at most about 1032 times smaller (zlib's technical notes): what claims to
 /// be larger than that times its storage is a lie, and no memory is set aside for it.
-const DEFLATE_LIMIT: u128 = 1100;
+const DEFLATE_LIMIT: u64 = 1100;
 
 /// An open file, read only.
 pub(super) struct Source {
@@ -39,6 +39,9 @@ impl Source {
 
     /// Whether there is something of this name.
     pub(super) fn has(&self, name: &str) -> bool {
+        if name == "/" {
+            return true;
+        }
         let ends = name.match_indices('/').map(|(end, _)| end).chain([name.len()]);
         ends.into_iter().all(|end| self.file.link_exists(&name[..end]))
     }
@@ -48,6 +51,29 @@ impl Source {
         let mut names = self.group(group)?.member_names().map_err(self.unreadable(group))?;
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// The paths, from `group` on, of all arrays in it and in the groups within.
+    pub(super) fn arrays_under(&self, group: &str) -> Result<Vec<String>> {
+        /// Deeper and more than in any atlas: groups of a damaged file may hold one another.
+        const LIMITS: (usize, usize) = (32, 100_000);
+        let (mut found, mut open, mut n_groups) = (Vec::new(), vec![String::new()], 0);
+        while let Some(folder) = open.pop() {
+            n_groups += 1;
+            if folder.matches('/').count() > LIMITS.0 || n_groups > LIMITS.1 {
+                return Err(self.malformed(group, "groups without end", "groups within reason"));
+            }
+            for name in self.names(join(group, folder.trim_end_matches('/')).as_str())? {
+                let path = format!("{folder}{name}");
+                if self.is_group(&join(group, &path)) {
+                    open.push(path + "/");
+                } else {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
     }
 
     /// Whether this name is a group (and not an array).
@@ -193,6 +219,7 @@ impl Source {
         if order.size() == 0 {
             return Ok(Vec::new()); // h5py writes an empty list as numbers
         }
+        self.check_claim(&order, &object, DEFLATE_LIMIT)?;
         self.texts_of(&order, &object)
     }
 
@@ -203,6 +230,7 @@ impl Source {
         } else {
             self.file.dataset(name).ok()?.attr(attribute).ok()?
         };
+        self.check_claim(&attribute, name, DEFLATE_LIMIT).ok()?;
         self.texts_of(&attribute, name).ok()?.pop()
     }
 
@@ -235,17 +263,17 @@ impl Source {
             return Err(self.malformed(name, "a group", "an array"));
         }
         let dataset = self.file.dataset(name).map_err(self.unreadable(name))?;
-        self.check_claim(&dataset, name)?;
+        self.check_claim(&dataset, name, if dataset.is_chunked() { DEFLATE_LIMIT } else { 1 })?;
         Ok(dataset)
     }
 
-    fn check_claim(&self, container: &Container, name: &str) -> Result<()> {
+    fn check_claim(&self, container: &Container, name: &str, limit: u64) -> Result<()> {
         let element = container.dtype().map_err(self.unreadable(name))?.size();
         let shape = container.get_shape().map_err(self.unreadable(name))?;
         let claimed =
             shape.iter().try_fold(element as u128, |bytes, &side| bytes.checked_mul(side as u128));
         let stored = container.storage_size().min(self.file_bytes);
-        if claimed.is_none_or(|bytes| bytes > u128::from(stored) * DEFLATE_LIMIT) {
+        if claimed.is_none_or(|bytes| bytes > u128::from(stored) * u128::from(limit)) {
             let found = format!("of shape {shape:?} in {stored} bytes");
             return Err(self.malformed(name, found, "no more than the file can hold"));
         }
@@ -258,8 +286,20 @@ impl Source {
         kind.map_err(self.unreadable(name))
     }
 
+    /// Whether the values can be read, whatever they are.
+    pub(super) fn check_readable(&self, name: &str) -> Result<()> {
+        let dataset = self.dataset(name)?;
+        match self.kind(&dataset, name)? {
+            kind if is_text(&kind) => self.texts_of(&dataset, name).map(|_| ()),
+            TypeDescriptor::Boolean => self.flags(name).map(|_| ()),
+            TypeDescriptor::Integer(_) | TypeDescriptor::Unsigned(_) | TypeDescriptor::Float(_) => {
+                dataset.read_raw::<f64>().map(|_| ()).map_err(self.unreadable(name))
+            }
+            _ => Ok(()), // kinds that no atlas has, put there by others
+        }
+    }
+
     fn texts_of(&self, container: &Container, name: &str) -> Result<Vec<String>> {
-        self.check_claim(container, name)?;
         let bytes: Vec<Vec<u8>> = match self.kind(container, name)? {
             TypeDescriptor::VarLenUnicode => container
                 .read_raw::<VarLenUnicode>()
@@ -298,6 +338,13 @@ impl Source {
         let (path, object, found) = (self.path.clone(), object.to_owned(), found.into());
         AtlasError::Malformed { path, object, found, wanted }
     }
+}
+
+/// `path` in `group`, either of which may be the root.
+fn join(group: &str, path: &str) -> String {
+    let parts = [group.trim_matches('/'), path];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() { "/".to_owned() } else { parts.join("/") }
 }
 
 fn is_text(kind: &TypeDescriptor) -> bool {

@@ -43,9 +43,9 @@ pub(super) fn dict(parent: &Group, name: &str) -> Result<Group> {
 pub(super) fn array<T: H5Type + Clone, D: Dimension>(
     parent: &Group,
     name: &str,
-    values: ArrayView<'_, T, D>,
+    values: &ArrayView<'_, T, D>,
 ) -> Result<()> {
-    let dataset = compact_array(parent, name, &values)?;
+    let dataset = compact_array(parent, name, values)?;
     mark(&dataset, if values.ndim() == 0 { SCALAR } else { ARRAY })
 }
 
@@ -92,8 +92,8 @@ pub(super) fn dataframe<'a>(
 /// A column of a table.
 pub(super) fn column(parent: &Group, name: &str, values: &ColumnValues) -> Result<()> {
     match values {
-        ColumnValues::Number(values) => array(parent, name, ArrayView1::from(values)),
-        ColumnValues::Flag(values) => array(parent, name, ArrayView1::from(values)),
+        ColumnValues::Number(values) => array(parent, name, &ArrayView1::from(values)),
+        ColumnValues::Flag(values) => array(parent, name, &ArrayView1::from(values)),
         ColumnValues::Text(values) => {
             categorical(parent, name, values.iter().map(Option::as_deref))
         }
@@ -116,11 +116,11 @@ pub(super) fn categorical<'a>(
         array(
             &group,
             "codes",
-            ArrayView1::from(&codes.map(|code| code as i8).collect::<Vec<_>>()),
+            &ArrayView1::from(&codes.map(|code| code as i8).collect::<Vec<_>>()),
         )?;
     } else {
         let codes: Vec<_> = codes.map(|code| code as i32).collect();
-        array(&group, "codes", ArrayView1::from(&codes))?;
+        array(&group, "codes", &ArrayView1::from(&codes))?;
     }
     strings(&group, "categories", categories.iter().copied())?;
     group.new_attr::<bool>().create("ordered")?.write_scalar(&false)

@@ -10,6 +10,7 @@ mod decode;
 mod encode;
 mod example;
 mod model;
+mod promise;
 mod read;
 mod replace;
 mod write;
@@ -21,6 +22,7 @@ pub use model::{
     ShapeBlock, Specimen,
 };
 
+pub(crate) use promise::broken_promises;
 pub use read::{Header, read, read_header};
 pub(crate) use read::{Selection, read_selected};
 pub(crate) use replace::replace;

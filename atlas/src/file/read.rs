@@ -134,8 +134,8 @@ pub(super) fn read_as_written(source: &Source, selection: &Selection) -> Result<
     }
     if selection.arrays {
         let (arrays, texts) = ("uns/primordia/arrays", "uns/primordia/texts");
-        atlas.arrays = read_tree(source, arrays, &|name| source.array(name))?;
-        atlas.texts = read_tree(source, texts, &|name| source.strings(name))?;
+        atlas.arrays = read_tree(source, arrays, |name| source.array(name))?;
+        atlas.texts = read_tree(source, texts, |name| source.strings(name))?;
     }
     Ok(atlas)
 }
@@ -206,9 +206,10 @@ fn own_columns(source: &Source) -> Result<Vec<String>> {
 fn read_columns(source: &Source) -> Result<Vec<Column>> {
     let mut columns = Vec::new();
     for name in own_columns(source)? {
-        match source.column(&format!("obs/{name}"))? {
-            Some(values) => columns.push(Column { name, values }),
-            None => tracing::warn!("{}: column {name:?} left out", source.path().display()),
+        if let Some(values) = source.column(&format!("obs/{name}"))? {
+            columns.push(Column { name, values });
+        } else {
+            tracing::warn!("{}: column {name:?} left out", source.path().display());
         }
     }
     Ok(columns)
@@ -279,6 +280,7 @@ impl Table<'_> {
     }
 
     fn counts(&self, column: &str) -> Result<Vec<usize>> {
+        // Saturates: a negative count of a damaged file is 0.
         Ok(self.numbers(column)?.iter().map(|&count| count as usize).collect())
     }
 
@@ -370,31 +372,14 @@ fn read_scores(source: &Source) -> Result<Vec<Score>> {
     Ok((0..rows).map(score).collect())
 }
 
-/// Everything under `group` by its path, folders opened.
+/// Every array under `group` by its path.
 fn read_tree<T>(
     source: &Source,
     group: &str,
-    read: &impl Fn(&str) -> Result<T>,
+    read: impl Fn(&str) -> Result<T>,
 ) -> Result<BTreeMap<String, T>> {
-    /// Deeper than any path that an atlas gives; a damaged file may hold a group in itself.
-    const DEEPEST: usize = 16;
-    let mut found = BTreeMap::new();
-    let mut open = vec![String::new()];
-    while let Some(folder) = open.pop() {
-        if folder.matches('/').count() > DEEPEST {
-            return Err(source.malformed(group, "deeper than 16 folders", "fewer folders"));
-        }
-        for name in source.names(&format!("{group}/{folder}"))? {
-            let path = format!("{folder}{name}");
-            let full = format!("{group}/{path}");
-            if source.is_group(&full) {
-                open.push(path + "/");
-            } else {
-                found.insert(path, read(&full)?);
-            }
-        }
-    }
-    Ok(found)
+    let paths = source.arrays_under(group)?.into_iter();
+    paths.map(|path| Ok((path.clone(), read(&format!("{group}/{path}"))?))).collect()
 }
 
 fn read_provenance(source: &Source) -> Result<Provenance> {

@@ -63,6 +63,14 @@ mod tests {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
+    fn put(path: &Path, text: &str) {
+        let written = replace(path, |partial| {
+            std::fs::write(partial, text).unwrap();
+            Ok(())
+        });
+        written.unwrap();
+    }
+
     #[test]
     fn a_failed_write_leaves_the_old_file_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
@@ -82,7 +90,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("atlas.h5");
         for text in ["old", "new"] {
-            replace(&path, |partial| Ok(std::fs::write(partial, text).unwrap())).unwrap();
+            put(&path, text);
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
         assert_eq!(names(folder.path()), ["atlas.h5"]);
@@ -95,7 +103,7 @@ mod tests {
         let (file, link) = (folder.path().join("v1.h5"), folder.path().join("atlas.h5"));
         std::fs::write(&file, "old").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        replace(&link, |partial| Ok(std::fs::write(partial, "new").unwrap())).unwrap();
+        put(&link, "new");
         assert!(link.is_symlink());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
     }

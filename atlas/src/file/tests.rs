@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::{Atlas, Column, ColumnValues, Protein, Specimen, read, read_header, write};
 use crate::error::AtlasError;
+use crate::validate::validate;
 
 /// The Python that has anndata: `$PRIMORDIA_PYTHON`, or the one in the repository's `.venv`.
 fn python() -> Option<PathBuf> {
@@ -40,7 +41,11 @@ fn anndata_opens_an_atlas_and_what_it_writes_is_an_atlas() {
     assert_eq!(added.len(), 2);
     let told_column = format!("{:?}", added[0].values);
     assert_eq!(told_column, r#"Text([Some("a"), Some("b"), Some("a"), None, Some("b")])"#);
-    assert!(matches!(&added[1].values, ColumnValues::Number(counts) if counts[4] == 5.0));
+    assert!(
+        matches!(&added[1].values, ColumnValues::Number(counts) if counts == &[1.0, 2.0, 3.0, 4.0, 5.0])
+    );
+
+    assert_eq!(validate(&rewritten).problems, Vec::<String>::new());
 
     let first_two = read(&subset).unwrap();
     assert_eq!(first_two.n_cells(), 2);
@@ -224,6 +229,19 @@ fn an_array_that_claims_more_than_the_file_holds_is_refused() {
 }
 
 #[test]
+fn a_group_in_itself_is_refused() {
+    let folder = Folder::new();
+    let path = folder.example("atlas.h5");
+    change(&path, |file| {
+        let arrays = file.group("uns/primordia/arrays").unwrap();
+        arrays.link_hard("/uns/primordia/arrays", "again").unwrap();
+    });
+    let error = read(&path).unwrap_err();
+    assert!(error.to_string().contains("groups without end"), "{error}");
+    assert!(!validate(&path).is_valid());
+}
+
+#[test]
 fn a_cut_file_is_an_error() {
     let folder = Folder::new();
     let bytes = fs::read(folder.example("atlas.h5")).unwrap();
@@ -240,12 +258,13 @@ fn a_damaged_file_is_an_error_or_an_atlas_but_no_panic() {
     let bytes = fs::read(folder.example("atlas.h5")).unwrap();
     let path = folder.path("damaged.h5");
     let (mut refused, mut tried) = (0, 0);
-    for at in (0..bytes.len()).step_by(bytes.len() / 400) {
+    for at in (0..bytes.len()).step_by(bytes.len() / 150) {
         for pattern in [0xff, 0x01] {
             let mut damaged = bytes.clone();
             damaged[at] ^= pattern;
             fs::write(&path, &damaged).unwrap();
             refused += u32::from(read(&path).is_err());
+            validate(&path);
             tried += 1;
         }
     }

@@ -6,9 +6,9 @@ use std::path::Path;
 use hdf5_metno::plist::file_access::LibraryVersion;
 use hdf5_metno::{Error, File, Group};
 use nalgebra::Matrix4;
-use ndarray::{Array3, s};
+use ndarray::{Array3, ArrayView1, s};
 
-use super::model::{Atlas, ColumnValues, Decision, Provenance, Score, ShapeBlock, Specimen};
+use super::model::{Atlas, Decision, Provenance, Score, ShapeBlock, Specimen};
 use super::replace::replace;
 use super::{FORMAT, FORMAT_VERSION, PART_VERSIONS, encode, row_name};
 use crate::error::{AtlasError, Result};
@@ -37,7 +37,7 @@ fn store(path: &Path, atlas: &Atlas) -> Stored {
         .with_fapl(|file| file.libver_bounds(LibraryVersion::V110, LibraryVersion::V110))
         .create(path)?;
     encode::anndata(&file)?;
-    encode::array(&file, "X", atlas.features.values.view())?;
+    encode::array(&file, "X", &atlas.features.values.view())?;
     store_obs(&file, atlas)?;
     encode::dataframe(&file, "var", atlas.features.names.iter().map(String::as_str), &[])?;
     store_obsm(&encode::dict(&file, "obsm")?, atlas)?;
@@ -64,16 +64,16 @@ fn store_obs(file: &Group, atlas: &Atlas) -> Stored {
 }
 
 fn store_obsm(obsm: &Group, atlas: &Atlas) -> Stored {
-    encode::array(obsm, "spatial", atlas.spatial_um.view())?;
+    encode::array(obsm, "spatial", &atlas.spatial_um.view())?;
     if let Some(image_um) = &atlas.image_um {
-        encode::array(obsm, "image_um", image_um.view())?;
+        encode::array(obsm, "image_um", &image_um.view())?;
     }
     for (at, block) in atlas.shape.iter().enumerate() {
-        encode::array(obsm, &super::shape_key(at, &block.name), block.scores.view())?;
+        encode::array(obsm, &super::shape_key(at, &block.name), &block.scores.view())?;
     }
     for protein in &atlas.proteins {
         for (part, values) in protein.parts() {
-            encode::array(obsm, &super::protein_key(&protein.name, part), values.view())?;
+            encode::array(obsm, &super::protein_key(&protein.name, part), &values.view())?;
         }
     }
     Ok(())
@@ -95,7 +95,7 @@ fn store_primordia(group: &Group, atlas: &Atlas) -> Stored {
     let arrays = encode::dict(group, "arrays")?;
     for (path, values) in &atlas.arrays {
         let (folder, name) = folder_of(&arrays, path)?;
-        encode::array(&folder, name, values.view())?;
+        encode::array(&folder, name, &values.view())?;
     }
     let texts = encode::dict(group, "texts")?;
     for (path, values) in &atlas.texts {
@@ -116,43 +116,58 @@ fn store_provenance(group: &Group, provenance: &Provenance) -> Stored {
     encode::strings(group, "input_hashes", hashes.values().map(String::as_str))
 }
 
+/// A column of a table under `uns/primordia`.
+enum Values<'a> {
+    Texts(Vec<Option<&'a str>>),
+    Numbers(Vec<f64>),
+    Counts(Vec<i64>),
+}
+
+impl Values<'_> {
+    /// Numbers of which some are not known.
+    fn known(values: impl Iterator<Item = Option<f64>>) -> Self {
+        Self::Numbers(values.map(|value| value.unwrap_or(f64::NAN)).collect())
+    }
+
+    fn counts(values: impl Iterator<Item = usize>) -> Self {
+        Self::Counts(values.map(|count| count as i64).collect())
+    }
+}
+
 fn store_specimens(group: &Group, specimens: &[Specimen]) -> Stored {
-    let ids = || specimens.iter().map(|specimen| &*specimen.id);
-    let numbers = |f: &dyn Fn(&Specimen) -> Option<f64>| {
-        ColumnValues::Number(specimens.iter().map(|s| f(s).unwrap_or(f64::NAN)).collect())
-    };
-    let texts = |f: &dyn Fn(&Specimen) -> Option<&str>| {
-        ColumnValues::Text(specimens.iter().map(|s| f(s).map(str::to_owned)).collect())
-    };
-    let text =
-        |decision: &Option<Decision>| decision.as_ref().map(|decision| decision.text.clone());
+    let all = || specimens.iter();
+    let confidence = |decision: &Option<Decision>| decision.as_ref().map(|d| d.confidence);
+    let side = |axis: usize| Values::known(all().map(|s| s.voxel_size_um.map(|um| um[axis])));
     let columns = [
-        ("source", texts(&|s| Some(&s.source))),
-        ("input_hash", texts(&|s| Some(&s.input_hash))),
-        ("n_cells", numbers(&|s| Some(s.n_cells as f64))),
-        ("voxel_z_um", numbers(&|s| s.voxel_size_um.map(|um| um[0]))),
-        ("voxel_y_um", numbers(&|s| s.voxel_size_um.map(|um| um[1]))),
-        ("voxel_x_um", numbers(&|s| s.voxel_size_um.map(|um| um[2]))),
-        ("residual_um", numbers(&|s| s.residual_um)),
-        ("direction", ColumnValues::Text(specimens.iter().map(|s| text(&s.direction)).collect())),
-        ("direction_confidence", numbers(&|s| s.direction.as_ref().map(|d| d.confidence))),
-        ("apical", ColumnValues::Text(specimens.iter().map(|s| text(&s.apical)).collect())),
-        ("apical_confidence", numbers(&|s| s.apical.as_ref().map(|d| d.confidence))),
+        ("source", Values::Texts(all().map(|s| Some(&*s.source)).collect())),
+        ("input_hash", Values::Texts(all().map(|s| Some(&*s.input_hash)).collect())),
+        ("n_cells", Values::counts(all().map(|s| s.n_cells))),
+        ("voxel_z_um", side(0)),
+        ("voxel_y_um", side(1)),
+        ("voxel_x_um", side(2)),
+        ("residual_um", Values::known(all().map(|s| s.residual_um))),
+        ("direction", Values::Texts(all().map(|s| said(s.direction.as_ref())).collect())),
+        ("direction_confidence", Values::known(all().map(|s| confidence(&s.direction)))),
+        ("apical", Values::Texts(all().map(|s| said(s.apical.as_ref())).collect())),
+        ("apical_confidence", Values::known(all().map(|s| confidence(&s.apical)))),
     ];
-    store_table(group, "specimens", ids(), &columns)?;
+    store_table(group, "specimens", all().map(|s| &*s.id), &columns)?;
 
     let keys: BTreeSet<&str> =
-        specimens.iter().flat_map(|s| s.attributes.keys()).map(String::as_str).collect();
-    let attributes: Vec<_> = keys
-        .into_iter()
-        .map(|key| (key, texts(&|s| s.attributes.get(key).map(String::as_str))))
-        .collect();
-    store_table(group, "specimen_attributes", ids(), &attributes)?;
+        all().flat_map(|s| s.attributes.keys()).map(String::as_str).collect();
+    let attribute =
+        |key| Values::Texts(all().map(|s| s.attributes.get(key).map(|t| &**t)).collect());
+    let attributes: Vec<_> = keys.into_iter().map(|key| (key, attribute(key))).collect();
+    store_table(group, "specimen_attributes", all().map(|s| &*s.id), &attributes)?;
 
     let forward = matrices(specimens, |matrix| Some(*matrix));
     let inverse = matrices(specimens, |matrix| matrix.try_inverse());
-    encode::array(group, "image_to_tissue", forward.view())?;
-    encode::array(group, "tissue_to_image", inverse.view())
+    encode::array(group, "image_to_tissue", &forward.view())?;
+    encode::array(group, "tissue_to_image", &inverse.view())
+}
+
+fn said(decision: Option<&Decision>) -> Option<&str> {
+    decision.map(|decision| &*decision.text)
 }
 
 /// Specimens × 4 × 4; NaN where a specimen has no transform.
@@ -172,20 +187,19 @@ fn matrices(
 }
 
 fn store_scores(group: &Group, scores: &[Score]) -> Stored {
-    let texts = |f: fn(&Score) -> &str| {
-        ColumnValues::Text(scores.iter().map(|score| Some(f(score).to_owned())).collect())
-    };
-    let numbers = |f: fn(&Score) -> f64| ColumnValues::Number(scores.iter().map(f).collect());
+    let texts = |f: fn(&Score) -> &str| Values::Texts(scores.iter().map(|s| Some(f(s))).collect());
+    let numbers = |f: fn(&Score) -> f64| Values::Numbers(scores.iter().map(f).collect());
+    let counts = |f: fn(&Score) -> usize| Values::counts(scores.iter().map(f));
     let columns = [
         ("protein", texts(|score| &score.protein)),
         ("target", texts(|score| &score.target)),
         ("model", texts(|score| &score.model)),
         ("r2_mean", numbers(|score| score.r2_mean)),
         ("r2_sd", numbers(|score| score.r2_sd)),
-        ("folds", numbers(|score| score.folds as f64)),
-        ("n_cells", numbers(|score| score.n_cells as f64)),
-        ("n_specimens", numbers(|score| score.n_specimens as f64)),
-        ("best_reachable_r2", numbers(|score| score.best_reachable_r2.unwrap_or(f64::NAN))),
+        ("folds", counts(|score| score.folds)),
+        ("n_cells", counts(|score| score.n_cells)),
+        ("n_specimens", counts(|score| score.n_specimens)),
+        ("best_reachable_r2", Values::known(scores.iter().map(|score| score.best_reachable_r2))),
     ];
     let index: Vec<String> = (0..scores.len()).map(|row| row.to_string()).collect();
     store_table(group, "scores", index.iter().map(String::as_str), &columns)
@@ -198,11 +212,11 @@ fn store_shape(group: &Group, blocks: &[ShapeBlock]) -> Stored {
         let Some(space) = &block.space else { continue };
         let fitted = encode::dict(&spaces, &block.name)?;
         encode::strings(&fitted, "input_names", space.input_names.iter().map(String::as_str))?;
-        encode::array(&fitted, "mean", space.mean.view())?;
-        encode::array(&fitted, "scale", space.scale.view())?;
-        encode::array(&fitted, "components", space.components.view())?;
+        encode::array(&fitted, "mean", &space.mean.view())?;
+        encode::array(&fitted, "scale", &space.scale.view())?;
+        encode::array(&fitted, "components", &space.components.view())?;
         let ratio = space.explained_variance_ratio.view();
-        encode::array(&fitted, "explained_variance_ratio", ratio)?;
+        encode::array(&fitted, "explained_variance_ratio", &ratio)?;
     }
     Ok(())
 }
@@ -222,11 +236,15 @@ fn store_table<'a>(
     group: &Group,
     name: &str,
     index: impl IntoIterator<Item = &'a str>,
-    columns: &[(&str, ColumnValues)],
+    columns: &[(&str, Values)],
 ) -> Stored {
     let order: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
     let table = encode::dataframe(group, name, index, &order)?;
-    columns.iter().try_for_each(|(name, values)| encode::column(&table, name, values))
+    columns.iter().try_for_each(|(name, values)| match values {
+        Values::Texts(texts) => encode::categorical(&table, name, texts.iter().copied()),
+        Values::Numbers(values) => encode::array(&table, name, &ArrayView1::from(values)),
+        Values::Counts(values) => encode::array(&table, name, &ArrayView1::from(values)),
+    })
 }
 
 /// The group that an array's path lies in, made where it is not there yet, and the last name.

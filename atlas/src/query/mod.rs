@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use polars::prelude::{DataFrame, IntoLazy, SortMultipleOptions};
+use polars::prelude::{
+    DataFrame, IntoLazy, LazyFrame, PlSmallStr, PolarsResult, SortMultipleOptions,
+};
 use polars::sql::{SQLContext, extract_table_identifiers};
 
 use crate::error::{AtlasError, Result};
@@ -81,7 +83,7 @@ fn answer(
     named: &BTreeSet<String>,
     available: &[String],
 ) -> Result<DataFrame> {
-    let answered = context.execute(sql).and_then(|plan| plan.collect());
+    let answered = context.execute(sql).and_then(LazyFrame::collect);
     let answered = answered.and_then(|answer| in_stable_order(answer, sql));
     answered.map_err(|source| match named.iter().find(|name| !available.contains(name)) {
         // Names of WITH clauses are tables too, but then nothing failed.
@@ -99,17 +101,14 @@ fn columns_of(context: &mut SQLContext, named: &BTreeSet<String>) -> String {
         let quoted = name.replace('"', "\"\"");
         let mut plan = context.execute(&format!("SELECT * FROM \"{quoted}\"")).ok()?;
         let columns = plan.collect_schema().ok()?;
-        let names: Vec<_> = columns.iter_names().map(|name| name.as_str()).collect();
+        let names: Vec<_> = columns.iter_names().map(PlSmallStr::as_str).collect();
         Some(format!("columns of {name}: {}", names.join(", ")))
     };
     named.iter().filter_map(describe).collect::<Vec<_>>().join("; ")
 }
 
 /// The rows sorted by all columns, where the question leaves their order to chance.
-fn in_stable_order(
-    answer: DataFrame,
-    sql: &str,
-) -> std::result::Result<DataFrame, polars::prelude::PolarsError> {
+fn in_stable_order(answer: DataFrame, sql: &str) -> PolarsResult<DataFrame> {
     const UNORDERED: [&str; 6] = ["GROUP", "JOIN", "DISTINCT", "UNION", "INTERSECT", "EXCEPT"];
     let words: BTreeSet<String> =
         sql.split(|c: char| !c.is_alphanumeric()).map(str::to_uppercase).collect();

@@ -121,9 +121,13 @@ fn table_rows(out: &mut impl Write, table: &DataFrame, style: TableStyle) -> std
     let mut line = |text: &dyn Fn(&Shown) -> String| {
         let parts: Vec<String> = columns
             .iter()
-            .map(|column| match column.to_the_right {
-                true => format!("{:>width$}", text(column), width = column.width),
-                false => format!("{:<width$}", text(column), width = column.width),
+            .map(|column| {
+                let (text, width) = (text(column), column.width);
+                if column.to_the_right {
+                    format!("{text:>width$}")
+                } else {
+                    format!("{text:<width$}")
+                }
             })
             .collect();
         writeln!(out, "{}", parts.join("  ").trim_end())

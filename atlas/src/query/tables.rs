@@ -53,11 +53,11 @@ fn cells(atlas: &Atlas) -> Vec<Column> {
     for (prefix, points_um) in places {
         let Some(points_um) = points_um else { continue };
         for (axis, values) in ["x", "y", "z"].iter().zip(points_um.columns()) {
-            columns.push(floats(&format!("{prefix}{axis}_um"), values));
+            columns.push(floats(&format!("{prefix}{axis}_um"), &values));
         }
     }
     for (name, values) in atlas.features.names.iter().zip(atlas.features.values.columns()) {
-        columns.push(floats(name, values));
+        columns.push(floats(name, &values));
     }
     for column in &atlas.columns {
         columns.push(match &column.values {
@@ -67,7 +67,7 @@ fn cells(atlas: &Atlas) -> Vec<Column> {
         });
     }
     let scores = atlas.shape.iter().flat_map(|block| block.scores.columns());
-    columns.extend(shape_columns(&atlas.shape).zip(scores).map(|(name, v)| floats(&name, v)));
+    columns.extend(shape_columns(&atlas.shape).zip(scores).map(|(name, v)| floats(&name, &v)));
     columns
 }
 
@@ -76,7 +76,7 @@ fn of_protein(atlas: &Atlas, protein: &Protein) -> Vec<Column> {
     for (at, feature) in protein.feature_names.iter().enumerate() {
         for (part, values) in protein.parts() {
             if at < values.ncols() {
-                columns.push(floats(&format!("{feature}_{part}"), values.column(at)));
+                columns.push(floats(&format!("{feature}_{part}"), &values.column(at)));
             }
         }
     }
@@ -89,9 +89,6 @@ fn specimens(specimens: &[Specimen]) -> Vec<Column> {
     let values = |name: &str, f: &dyn Fn(&Specimen) -> Option<f64>| {
         numbers(name, specimens.iter().map(|specimen| f(specimen).unwrap_or(f64::NAN)))
     };
-    fn said(decision: &Option<Decision>) -> Option<&str> {
-        decision.as_ref().map(|decision| &*decision.text)
-    }
     let mut columns = vec![
         texts("specimen", &|s| Some(&s.id)),
         texts("source", &|s| Some(&s.source)),
@@ -101,9 +98,9 @@ fn specimens(specimens: &[Specimen]) -> Vec<Column> {
         values("voxel_y_um", &|s| s.voxel_size_um.map(|um| um[1])),
         values("voxel_x_um", &|s| s.voxel_size_um.map(|um| um[2])),
         values("residual_um", &|s| s.residual_um),
-        texts("direction", &|s| said(&s.direction)),
+        texts("direction", &|s| said(s.direction.as_ref())),
         values("direction_confidence", &|s| s.direction.as_ref().map(|d| d.confidence)),
-        texts("apical", &|s| said(&s.apical)),
+        texts("apical", &|s| said(s.apical.as_ref())),
         values("apical_confidence", &|s| s.apical.as_ref().map(|d| d.confidence)),
     ];
     let keys: BTreeSet<&String> = specimens.iter().flat_map(|s| s.attributes.keys()).collect();
@@ -111,6 +108,10 @@ fn specimens(specimens: &[Specimen]) -> Vec<Column> {
         columns.push(texts(key, &|s| s.attributes.get(key).map(String::as_str)));
     }
     columns
+}
+
+fn said(decision: Option<&Decision>) -> Option<&str> {
+    decision.map(|decision| &*decision.text)
 }
 
 fn scores(scores: &[Score]) -> Vec<Column> {
@@ -170,7 +171,7 @@ fn numbers(name: &str, values: impl Iterator<Item = f64>) -> Column {
     Series::new(name.into(), known.collect::<Vec<_>>()).into()
 }
 
-fn floats(name: &str, values: ArrayView1<'_, f32>) -> Column {
+fn floats(name: &str, values: &ArrayView1<'_, f32>) -> Column {
     let known = values.iter().map(|&value| (!value.is_nan()).then_some(value));
     Series::new(name.into(), known.collect::<Vec<_>>()).into()
 }

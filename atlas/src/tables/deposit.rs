@@ -18,11 +18,12 @@ use super::file::{self, has_ending};
 use super::pool::{Keyed, Pool, Positions, Values};
 use super::raw::RawTable;
 
-const SPECIMEN: &str = "Source Name";
-const CELL: &str = "Cell ID";
+/// The columns of every deposited table that name its cells.
+pub(crate) const SPECIMEN: &str = "Source Name";
+pub(crate) const CELL: &str = "Cell ID";
 
 /// What a deposited table is about, by the end of its name.
-enum What {
+pub(crate) enum What {
     Shape(Frame),
     Protein(String, Frame),
     Features,
@@ -32,7 +33,7 @@ enum What {
 
 impl What {
     /// `None` for what is not read.
-    fn of(name: &str) -> Option<Self> {
+    pub(crate) fn of(name: &str) -> Option<Self> {
         if name == "other_measurements" {
             return Some(Self::Features);
         }
@@ -53,8 +54,8 @@ impl What {
 
 /// Reads all tables of a deposit, those of one kind under one another.
 pub(super) fn read(deposit: &Deposit) -> Result<Pool> {
-    let found: Result<Vec<Vec<Found>>> =
-        deposit.paths.par_iter().map(|path| tables(path)).collect();
+    let found: Vec<_> = deposit.paths.par_iter().map(|path| tables(path)).collect();
+    let found: Result<Vec<Vec<Found>>> = found.into_iter().collect(); // the first error, always
     let mut kinds: BTreeMap<String, Vec<RawTable>> = BTreeMap::new();
     for Found { what, table } in found?.into_iter().flatten() {
         kinds.entry(what).or_default().push(table);
@@ -85,6 +86,11 @@ fn add(pool: &mut Pool, what: What, table: Arc<Keyed>) {
             pool.features.push(table);
         }
     }
+}
+
+/// The columns of x, y and z in `TFOR` or `RAW` (image) coordinates.
+pub(crate) fn centroids(frame: &str) -> [String; 3] {
+    ["X", "Y", "Z"].map(|axis| format!("Centroids {frame} {axis}"))
 }
 
 /// One table and the end of its name.
@@ -118,7 +124,7 @@ fn gather(path: &Path, depth: usize, found: &mut Vec<Found>) -> Result<()> {
         }
     } else if has_ending(path, "zip") {
         gather_zip(path, found)?;
-    } else if wanted(path).is_some() {
+    } else if deposited(path).is_some() {
         add_table(File::open(path).map_err(unreadable)?, path, found)?;
     }
     Ok(())
@@ -136,7 +142,7 @@ fn gather_zip(path: &Path, found: &mut Vec<Found>) -> Result<()> {
     }
     members.sort_unstable();
     for (name, index) in members {
-        if !name.iter().any(|part| is_hidden(Path::new(part))) && wanted(&name).is_some() {
+        if !name.iter().any(|part| is_hidden(Path::new(part))) && deposited(&name).is_some() {
             let member = archive.by_index(index).map_err(wrong)?;
             add_table(member, &path.join(&name), found)?;
         }
@@ -145,7 +151,7 @@ fn gather_zip(path: &Path, found: &mut Vec<Found>) -> Result<()> {
 }
 
 fn add_table(source: impl Read, path: &Path, found: &mut Vec<Found>) -> Result<()> {
-    if let Some((specimen, what)) = wanted(path) {
+    if let Some((specimen, what)) = deposited(path) {
         let table = file::read_from(source, path)?;
         table.check_specimen(SPECIMEN, specimen)?;
         found.push(Found { what: what.to_owned(), table });
@@ -154,7 +160,7 @@ fn add_table(source: impl Read, path: &Path, found: &mut Vec<Found>) -> Result<(
 }
 
 /// The specimen and the kind of a deposited table that is read.
-fn wanted(path: &Path) -> Option<(&str, &str)> {
+pub(crate) fn deposited(path: &Path) -> Option<(&str, &str)> {
     let name = path.file_name()?.to_str()?;
     let stem = name.strip_suffix(".tsv").or_else(|| name.strip_suffix(".tsv.gz"))?;
     let (specimen, what) = stem.split_once('_')?;
@@ -162,7 +168,7 @@ fn wanted(path: &Path) -> Option<(&str, &str)> {
 }
 
 /// Hidden files, and what macOS leaves in zip files.
-fn is_hidden(path: &Path) -> bool {
+pub(crate) fn is_hidden(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.starts_with('.') || name == "__MACOSX"
 }

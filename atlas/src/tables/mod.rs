@@ -1,13 +1,13 @@
 //! Cells measured elsewhere: pooled tables and the origin's deposit, joined on (specimen, cell).
 //!
-//! [`read_tables`] is all of it: [`file`](self) formats → tables as they lie → one row per cell.
+//! [`read_tables`] is all of it: files → tables as they lie → one row per cell.
 //! Tables may be CSV, TSV (both also with `.gz`) or Parquet. Specimens and cells are text, always:
 //! a reader that infers types takes `2902E38204` for infinity and loses the cells of `8713481504`.
 //! Missing values (empty, `NA`, `nan`) are NaN or `None`; an infinite number, or a word in a column
 //! of numbers, is an error with file, column and row.
 
 mod delimited;
-mod deposit;
+pub(crate) mod deposit;
 mod error;
 mod file;
 mod join;

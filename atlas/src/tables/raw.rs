@@ -68,10 +68,6 @@ impl RawTable {
         Ok(Some(all))
     }
 
-    pub(super) fn n_rows(&self) -> usize {
-        self.n_rows
-    }
-
     /// The first file of the table.
     pub(super) fn path(&self) -> &Path {
         &self.parts[0].1

@@ -1,0 +1,110 @@
+//! The verbs: one file each.
+
+mod build;
+mod demo;
+mod evaluate;
+mod export;
+mod init;
+mod inspect;
+mod output;
+mod progress;
+mod query;
+mod segment;
+mod validate;
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Build cell atlases from 3D microscopy
+///
+/// Primordia finds the cells of every specimen from its membrane channel, describes their shape, brings all
+/// specimens into one frame, learns how each protein follows from shape, and maps every protein
+/// onto every cell: one HDF5 atlas to query and to open in Python.
+///
+/// Start with `primordia demo`, or `primordia init FOLDER` beside your images.
+#[derive(Parser)]
+#[command(name = "primordia", version, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    everywhere: Everywhere,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Args)]
+struct Everywhere {
+    /// Threads to compute on; default: one per core. The result is the same for any number
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Say nothing but the answer and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Demo(demo::Demo),
+    Init(init::Init),
+    Inspect(inspect::Inspect),
+    Segment(segment::Segment),
+    Evaluate(evaluate::Evaluate),
+    Build(build::Build),
+    Query(query::Query),
+    Export(export::Export),
+    Validate(validate::Validate),
+}
+
+/// Runs the verb of the command line: exit code 0 done, 1 failed, 2 misused.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("PRIMORDIA_LOG").unwrap_or_else(|_| "warn".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    if let Some(threads) = cli.everywhere.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.get())
+            .build_global()
+            .context("cannot start the threads")?;
+    }
+    let quiet = cli.everywhere.quiet;
+    match &cli.verb {
+        Verb::Demo(demo) => demo.run(quiet),
+        Verb::Init(init) => init.run(),
+        Verb::Inspect(inspect) => inspect.run(),
+        Verb::Segment(segment) => segment.run(quiet),
+        Verb::Evaluate(evaluate) => evaluate.run(),
+        Verb::Build(build) => build.run(quiet),
+        Verb::Query(query) => query.run(),
+        Verb::Export(export) => export.run(),
+        Verb::Validate(validate) => validate.run(),
+    }
+}
+
+/// Whether the reader of our answer has gone, as with `primordia query … | head`.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,24 @@
+//! What every verb that writes asks first: is there a folder to write to?
+
+use std::path::Path;
+
+use anyhow::bail;
+
+/// Checks that the folder of `output` is there, before any work is done for it.
+pub(super) fn check_folder(output: &Path) -> anyhow::Result<()> {
+    let folder = match output.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        bail!(
+            "cannot write {}: there is no folder {}; make it first, or choose another output",
+            output.display(),
+            folder.display()
+        );
+    }
+    if output.is_dir() {
+        bail!("cannot write {}: it is a folder; a file name is wanted", output.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! `primordia segment`
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use primordia::build::cells::segment_image;
+use primordia_data::VoxelSize;
+use primordia_data::experiment::Segmentation;
+use primordia_data::image::{ImageFile, write_labels};
+
+use super::output::check_folder;
+
+/// Segment the cells of a membrane-stained volume
+///
+/// Reads one channel of a TIFF or HDF5 stack and writes a label image: 0 is background, every other
+/// number one cell, with the voxel size of the image.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  primordia segment embryo.ome.tif -o labels.ome.tif
+  primordia segment embryo.h5 --channel membrane -o labels.h5
+  primordia segment embryo.tif --method hartmann2020 --max-offset 40 --step 2 -o labels.tif")]
+pub(super) struct Segment {
+    /// Image to read (.tif, .tiff, .h5)
+    image: PathBuf,
+    /// Label image to write (.tif, .tiff, .h5)
+    #[arg(long, short, value_name = "LABELS")]
+    output: PathBuf,
+    /// Membrane channel, by name or by number from 0 [default: the only one]
+    #[arg(long, short)]
+    channel: Option<String>,
+    /// Data set to read of an HDF5 file [default: the only image]
+    #[arg(long)]
+    dataset: Option<String>,
+    /// Voxel size in µm as Z,Y,X, where the file states none or a wrong one
+    #[arg(long, value_name = "Z,Y,X", value_parser = parse_voxel_size)]
+    voxel_size: Option<VoxelSize>,
+    /// How to find the cells
+    #[arg(long, value_enum, default_value_t = Method::Auto)]
+    method: Method,
+    /// hartmann2020: thresholds are tried up to this many grey levels above the background
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    max_offset: u32,
+    /// hartmann2020: grey levels between thresholds
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    step: u32,
+}
+
+/// How cells are found.
+#[derive(Clone, Copy, ValueEnum)]
+enum Method {
+    /// Nothing to tune, any voxel size
+    Auto,
+    /// The recipe of Hartmann et al. 2020, in voxels
+    Hartmann2020,
+}
+
+impl Segment {
+    pub(super) fn run(&self, quiet: bool) -> anyhow::Result<()> {
+        check_folder(&self.output)?;
+        let mut image = ImageFile::open_dataset(&self.image, self.dataset.as_deref())?;
+        if let Some(voxel_size) = self.voxel_size {
+            image = image.with_voxel_size(voxel_size);
+        }
+        let channel = match &self.channel {
+            Some(selector) => image.channel_index(selector)?,
+            None if image.n_channels() == 1 => 0,
+            None => image.channel_index("membrane").with_context(|| {
+                format!("{} has several channels; choose one with --channel", self.image.display())
+            })?,
+        };
+        let found = segment_image(&image, channel, self.segmentation())?;
+        write_labels(&self.output, &found.labels)?;
+        if !quiet {
+            println!("{} cells in {}", found.labels.n_cells(), self.output.display());
+        }
+        Ok(())
+    }
+
+    fn segmentation(&self) -> Segmentation {
+        match self.method {
+            Method::Auto => Segmentation::Automatic,
+            Method::Hartmann2020 => {
+                Segmentation::Hartmann2020 { max_offset: self.max_offset, step: self.step }
+            }
+        }
+    }
+}
+
+/// Three numbers, such as `0.225,0.099,0.099`.
+fn parse_voxel_size(text: &str) -> Result<VoxelSize, String> {
+    let um: Vec<f64> =
+        text.split(',').map(|side| side.trim().parse()).collect::<Result<_, _>>().map_err(
+            |_| format!("{text:?} is not three numbers, such as 0.225,0.099,0.099"),
+        )?;
+    let um: [f64; 3] =
+        um.try_into().map_err(|um: Vec<f64>| format!("three numbers wanted, got {}", um.len()))?;
+    VoxelSize::from_um(um).map_err(|error| error.to_string())
+}

@@ -1,0 +1,77 @@
+//! Volumes and labels to files, in the format that the suffix names.
+
+use std::path::Path;
+
+use super::problem::{ImageProblem, Result as ProblemResult};
+use super::voxels::{Pixel, VoxelsView};
+use super::{at, hdf5, tiff};
+use crate::error::Result;
+use crate::labels::Labels;
+use crate::volume::{Volume, VoxelSize};
+
+/// Writes named channels of one size and type to an OME-TIFF, deflated, a `BigTIFF` where needed.
+///
+/// The file appears whole or not at all. tifffile, Fiji, napari and Bio-Formats read names and voxel
+/// size; the bytes depend on nothing but the arguments.
+///
+/// # Errors
+/// If there is no channel, if channels differ in size or type, or if the file cannot be written.
+pub fn write_ome_tiff(
+    path: impl AsRef<Path>,
+    channels: &[(&str, VoxelsView<'_>)],
+    voxel_size: VoxelSize,
+) -> Result<()> {
+    let path = path.as_ref();
+    tiff::write::write(path, channels, voxel_size).map_err(|problem| at(path, problem))
+}
+
+/// Writes one channel as OME-TIFF (`.tif`, `.tiff`) or HDF5 (`.h5`, `.hdf5`: dataset `raw` with
+/// `element_size_um`).
+///
+/// # Errors
+/// If the suffix is another, or the file cannot be written.
+pub fn write_volume<T: Pixel>(
+    path: impl AsRef<Path>,
+    name: &str,
+    volume: &Volume<T>,
+) -> Result<()> {
+    let path = path.as_ref();
+    write_one(path, "raw", name, volume.into(), volume.voxel_size())
+        .map_err(|problem| at(path, problem))
+}
+
+/// Writes a label image in the smallest of u8, u16 and u32 that holds its largest label, as
+/// OME-TIFF or HDF5 (dataset `label` with `element_size_um`) by the suffix of `path`.
+///
+/// # Errors
+/// If the suffix is another, or the file cannot be written.
+pub fn write_labels(path: impl AsRef<Path>, labels: &Labels) -> Result<()> {
+    let path = path.as_ref();
+    let volume = labels.volume();
+    let size = volume.voxel_size();
+    let write = |voxels: VoxelsView<'_>| write_one(path, "label", "labels", voxels, size);
+    let largest = labels.cells().last().copied().unwrap_or(0);
+    let result = if largest <= u32::from(u8::MAX) {
+        write((&volume.voxels().mapv(|label| label as u8)).into())
+    } else if largest <= u32::from(u16::MAX) {
+        write((&volume.voxels().mapv(|label| label as u16)).into())
+    } else {
+        write(volume.into())
+    };
+    result.map_err(|problem| at(path, problem))
+}
+
+fn write_one(
+    path: &Path,
+    dataset: &str,
+    name: &str,
+    voxels: VoxelsView<'_>,
+    voxel_size: VoxelSize,
+) -> ProblemResult<()> {
+    let suffix = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    match suffix.as_str() {
+        "tif" | "tiff" => tiff::write::write(path, &[(name, voxels)], voxel_size),
+        "h5" | "hdf5" => hdf5::write(path, dataset, name, voxels, voxel_size),
+        _ => Err(ImageProblem::Suffix { found: suffix }),
+    }
+}
