@@ -32,7 +32,7 @@ pub struct Auto {
 
 impl Default for Auto {
     fn default() -> Self {
-        Self { membrane_um: 0.22, min_volume_um3: 10.0, parting: 0.35 }
+        Self { membrane_um: 0.22, min_volume_um3: 10.0, parting: 0.4 }
     }
 }
 
@@ -70,17 +70,13 @@ pub fn auto(membrane: &Volume<f32>, params: &Auto) -> Result<Segmentation> {
     let mut labels = flood(&levels(&evidence), seeds)?;
     tracing::debug!(n_regions, width_um, ?factors, "over-segmented");
     let graph = region_graph(&labels, &evidence, n_regions);
-    if std::env::var("DUMP").is_ok() {
-        let dump = |name: &str, v: Vec<u8>| std::fs::write(format!("/tmp/dump_{name}.raw"), v);
-        let _ = dump("evidence", evidence.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect());
-        let _ = dump("regions", labels.as_slice().iter().flat_map(|v| v.to_le_bytes()).collect());
-        let _ = std::fs::write("/tmp/dump_shape", format!("{:?} {n_regions} {width_um}", evidence.shape()));
-        eprintln!("{:?} {n_regions} {width_um}", evidence.shape());
-    }
     let merged = merge_by_average(&graph, params.parting);
     let cells = Cells::new(&mut labels, &graph, merged, params);
     if cells.confidence.is_empty() {
-        return Err(SegmentError::NoCells { shape: membrane.shape(), min_volume_um3: params.min_volume_um3 });
+        return Err(SegmentError::NoCells {
+            shape: membrane.shape(),
+            min_volume_um3: params.min_volume_um3,
+        });
     }
     let labels = enlarge_labels(&labels, factors, membrane.shape(), membrane.voxel_size())?;
     let threshold = Threshold { level: params.parting, tried: Vec::new() };
@@ -134,14 +130,6 @@ impl Cells {
         let border = border_areas(labels, n_regions);
         let first = Extent::new(&merged, &region_um3, &border, graph);
         let usual_um3 = first.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3));
-        if std::env::var("DUMP").is_ok() {
-            let mut t: Vec<(f64, f64)> = (0..merged.n_groups()).map(|g| (first.volume_um3[g], first.border_share(g))).collect();
-            t.sort_by(|a, b| b.0.total_cmp(&a.0));
-            eprintln!("usual {usual_um3:.1} n {} {:.2?}", t.len(), &t[..t.len().min(24)]);
-            let mut f: Vec<f64> = graph.faces().filter(|f| f.2.area_um2 > 20.0 * labels.voxel_size().face_area_um2(2)).map(|f| f.2.mean()).collect();
-            f.sort_by(f64::total_cmp);
-            eprintln!("faces {:.2?}", (0..21).map(|i| f[(f.len() - 1) * i / 20]).collect::<Vec<_>>());
-        }
         let joined = graph.grouped(&merged.groups, merged.n_groups());
         let least_um3 = params.min_volume_um3.max(0.05 * usual_um3);
         let merged = merged.then(&absorb_small(&joined, &first.volume_um3, least_um3));
@@ -159,11 +147,17 @@ impl Cells {
                 if extent.volume_um3[group] < least_um3 || extent.is_background(group, usual_um3) {
                     return 0;
                 }
-                confidence.push(sureness(weakest[group], merged.strongest_joined[group], params.parting));
+                confidence.push(sureness(
+                    weakest[group],
+                    merged.strongest_joined[group],
+                    params.parting,
+                ));
                 confidence.len() as u32
             })
             .collect();
-        let names: Vec<u32> = std::iter::once(0).chain(merged.groups.iter().map(|&group| cell[group as usize])).collect();
+        let names: Vec<u32> = std::iter::once(0)
+            .chain(merged.groups.iter().map(|&group| cell[group as usize]))
+            .collect();
         rename(labels, &names);
         Self { confidence }
     }
@@ -173,7 +167,8 @@ impl Cells {
 /// strongest face inside it far below.
 fn sureness(weakest: f64, strongest_joined: f64, parting: f64) -> f32 {
     let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
-    (logistic(6.0 * (weakest / parting - 1.0) + 1.0) * logistic(6.0 * (1.0 - strongest_joined / parting) + 1.0)) as f32
+    (logistic(6.0 * (weakest / parting - 1.0) + 1.0)
+        * logistic(6.0 * (1.0 - strongest_joined / parting) + 1.0)) as f32
 }
 
 /// How far groups of regions reach.
@@ -203,7 +198,8 @@ impl Extent {
     /// `least_um3` and at most ten times the usual volume, so it is sought step by step from the median.
     fn usual_um3(&self, least_um3: f64) -> f64 {
         const STEPS: usize = 20;
-        let mut volumes: Vec<f64> = self.volume_um3.iter().copied().filter(|&volume| volume >= least_um3).collect();
+        let mut volumes: Vec<f64> =
+            self.volume_um3.iter().copied().filter(|&volume| volume >= least_um3).collect();
         volumes.sort_by(f64::total_cmp);
         let mut usual = volumes.get(volumes.len() / 2).copied().unwrap_or(0.0);
         for _ in 0..STEPS {
@@ -237,7 +233,9 @@ fn border_areas(labels: &Volume<u32>, n_regions: usize) -> Vec<f64> {
         let voxels = labels.voxels();
         let last = labels.shape()[axis] - 1;
         for at in [0, last] {
-            for &label in voxels.index_axis(ndarray::Axis(axis), at).iter().filter(|label| **label > 0) {
+            for &label in
+                voxels.index_axis(ndarray::Axis(axis), at).iter().filter(|label| **label > 0)
+            {
                 areas[label as usize - 1] += labels.voxel_size().face_area_um2(axis);
             }
         }
@@ -248,13 +246,33 @@ fn border_areas(labels: &Volume<u32>, n_regions: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{reference_tissue, volume};
+    use crate::testing::volume;
+    use primordia_data::VoxelSize;
+    use primordia_data::phantom::{self, Optics, PhantomParams, TissueParams};
+
+    /// A small specimen as `optics` shows it at voxels of 0.4 × 0.2 × 0.2 µm, and the score of its cells.
+    fn scores(optics: impl Fn(VoxelSize) -> Optics, seed: u64) -> crate::Scores {
+        let optics = optics(VoxelSize::from_um([0.4, 0.2, 0.2]).unwrap());
+        let tissue = TissueParams { n_cells: 16, ..TissueParams::default() };
+        let params = PhantomParams { tissue, optics, ..PhantomParams::default() };
+        let phantom = phantom::specimen(&params, seed).unwrap();
+        let found =
+            auto(&phantom.membrane.map(|&value| f32::from(value)), &Auto::default()).unwrap();
+        assert_eq!(found.confidence.len(), found.labels.n_cells());
+        crate::score(&found.labels, &phantom.truth).unwrap()
+    }
 
     #[test]
-    fn cells_are_found_without_a_parameter() {
-        let (image, _, _) = reference_tissue(); // drawn from 18 cells
-        let found = auto(&image.map(|&value| f32::from(value)), &Auto::default()).unwrap();
-        assert!((17..=19).contains(&found.labels.n_cells()), "{:?}", found.labels.n_cells());
+    fn every_cell_of_a_clean_tissue_is_found() {
+        let scores = scores(Optics::clean, 1);
+        assert_eq!(scores.f1_iou_50, 1.0, "{scores:?}");
+        assert!(scores.mean_matched_iou > 0.9, "{scores:?}");
+    }
+
+    #[test]
+    fn dim_and_patchy_membranes_are_found_with_the_same_parameters() {
+        let scores = scores(Optics::dim, 2);
+        assert!(scores.f1_iou_50 > 0.95, "{scores:?}");
     }
 
     #[test]

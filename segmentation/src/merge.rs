@@ -1,6 +1,6 @@
 //! Regions of an over-segmentation, joined where the evidence between them is weakest.
 
-use std::collections::{BinaryHeap, BTreeMap};
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// The faces between regions: for each pair that touches, how much evidence for a membrane lies
 /// on their common face, and its area.
@@ -41,7 +41,10 @@ impl RegionGraph {
     /// # Panics
     /// If a region is not below `n_regions`, or both are the same.
     pub fn add(&mut self, a: u32, b: u32, face: Face) {
-        assert!(a != b && (a.max(b) as usize) < self.n_regions, "no face between regions {a} and {b}");
+        assert!(
+            a != b && (a.max(b) as usize) < self.n_regions,
+            "no face between regions {a} and {b}"
+        );
         let sum = self.faces.entry((a.min(b), a.max(b))).or_default();
         *sum = sum.with(face);
     }
@@ -94,9 +97,11 @@ pub fn merge_by_average(graph: &RegionGraph, most: f64) -> Merged {
             continue; // joined, or changed, since
         }
         // The one with fewer neighbours goes, so that few faces move.
-        let (gone, kept) = if near[a as usize].len() < near[b as usize].len() { (a, b) } else { (b, a) };
+        let (gone, kept) =
+            if near[a as usize].len() < near[b as usize].len() { (a, b) } else { (b, a) };
         parents[gone as usize] = kept;
-        strongest[kept as usize] = f64::max(mean, f64::max(strongest[kept as usize], strongest[gone as usize]));
+        strongest[kept as usize] =
+            f64::max(mean, f64::max(strongest[kept as usize], strongest[gone as usize]));
         for (other, face) in std::mem::take(&mut near[gone as usize]) {
             near[other as usize].remove(&gone);
             if other != kept {
@@ -147,7 +152,8 @@ impl Merged {
     /// These groups, with each group joined to others by `next`.
     #[must_use]
     pub fn then(&self, next: &Self) -> Self {
-        let groups: Vec<u32> = self.groups.iter().map(|&group| next.groups[group as usize]).collect();
+        let groups: Vec<u32> =
+            self.groups.iter().map(|&group| next.groups[group as usize]).collect();
         let mut strongest_joined = next.strongest_joined.clone();
         for (&before, &after) in self.strongest_joined.iter().zip(&next.groups) {
             let strongest = &mut strongest_joined[after as usize];
@@ -226,7 +232,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_graph() -> impl Strategy<Value = RegionGraph> {
-        let faces = prop::collection::btree_map((0..9_u32, 0..9_u32), (0.0..1.0_f64, 0.1..2.0_f64), 0..20);
+        let faces =
+            prop::collection::btree_map((0..9_u32, 0..9_u32), (0.0..1.0_f64, 0.1..2.0_f64), 0..20);
         faces.prop_map(|faces| {
             let mut graph = RegionGraph::new(9);
             for ((a, b), (mean, area_um2)) in faces {

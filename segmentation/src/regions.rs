@@ -22,7 +22,8 @@ pub(crate) fn local_minima(volume: &Volume<f32>) -> Volume<u32> {
                 around(z, n_z).all(|z| {
                     around(y, n_y).all(|y| {
                         around(x, n_x).map(|x| (z * n_y + y) * n_x + x).all(|near| {
-                            voxels[near] > voxels[here] || (voxels[near] == voxels[here] && near >= here)
+                            voxels[near] > voxels[here]
+                                || (voxels[near] == voxels[here] && near >= here)
                         })
                     })
                 })
@@ -41,7 +42,11 @@ pub(crate) fn local_minima(volume: &Volume<f32>) -> Volume<u32> {
 
 /// The graph of the regions `1..=n_regions` of `labels` (as `0..n_regions`): on each face the
 /// evidence of a pair of voxels is that of the stronger one.
-pub(crate) fn region_graph(labels: &Volume<u32>, evidence: &Volume<f32>, n_regions: usize) -> RegionGraph {
+pub(crate) fn region_graph(
+    labels: &Volume<u32>,
+    evidence: &Volume<f32>,
+    n_regions: usize,
+) -> RegionGraph {
     const SLAB: usize = 4;
     let [n_z, n_y, n_x] = labels.shape();
     let (labels_of, evidence_of) = (labels.as_slice(), evidence.as_slice());

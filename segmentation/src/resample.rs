@@ -7,7 +7,11 @@ use rayon::prelude::*;
 use crate::error::Result;
 
 /// The mean of each block of `factors` voxels (z, y, x); blocks at the far borders may be cut.
-pub(crate) fn shrink(volume: &Volume<f32>, factors: [usize; 3], of: impl Fn(f32) -> f32 + Sync) -> Result<Volume<f32>> {
+pub(crate) fn shrink(
+    volume: &Volume<f32>,
+    factors: [usize; 3],
+    of: impl Fn(f32) -> f32 + Sync,
+) -> Result<Volume<f32>> {
     let shape = volume.shape();
     let small = [0, 1, 2].map(|axis| shape[axis].div_ceil(factors[axis]));
     let um = volume.voxel_size().um();
@@ -28,7 +32,8 @@ pub(crate) fn shrink(volume: &Volume<f32>, factors: [usize; 3], of: impl Fn(f32)
         let n_rows = ((z_end - z) * (y_end - y)) as f32;
         out.iter_mut().for_each(|out| *out /= n_rows);
     });
-    let small = Array3::from_shape_vec(small, out).map_err(|_| primordia_data::DataError::EmptyVolume { shape: small })?;
+    let small = Array3::from_shape_vec(small, out)
+        .map_err(|_| primordia_data::DataError::EmptyVolume { shape: small })?;
     Ok(Volume::new(small, size)?)
 }
 
@@ -86,7 +91,8 @@ pub(crate) fn enlarge_labels(
         let row = &small.as_slice()[(z * n_y + y) * n_x..][..n_x];
         out.chunks_mut(factors[2]).zip(row).for_each(|(block, &label)| block.fill(label));
     });
-    let out = Array3::from_shape_vec(shape, out).map_err(|_| primordia_data::DataError::EmptyVolume { shape })?;
+    let out = Array3::from_shape_vec(shape, out)
+        .map_err(|_| primordia_data::DataError::EmptyVolume { shape })?;
     Ok(Volume::new(out, voxel_size)?)
 }
 
@@ -105,7 +111,8 @@ mod tests {
 
     #[test]
     fn a_ramp_comes_back() {
-        let image = volume([4, 6, 8], (0..192).map(|n| (n % 8 + n / 8 % 6 + n / 48) as f32).collect());
+        let image =
+            volume([4, 6, 8], (0..192).map(|n| (n % 8 + n / 8 % 6 + n / 48) as f32).collect());
         let small = shrink(&image, [1, 2, 2], |value| value).unwrap();
         let mut row = [0.0; 8];
         Enlarged::new(&small, [1, 2, 2]).row(2, 3, &mut row);
@@ -117,6 +124,9 @@ mod tests {
     fn labels_fill_their_blocks() {
         let small = volume([1, 1, 2], vec![3, 4]);
         let size = VoxelSize::from_um([1.0, 0.5, 0.5]).unwrap();
-        assert_eq!(enlarge_labels(&small, [1, 2, 2], [1, 2, 3], size).unwrap().as_slice(), [3, 3, 4, 3, 3, 4]);
+        assert_eq!(
+            enlarge_labels(&small, [1, 2, 2], [1, 2, 3], size).unwrap().as_slice(),
+            [3, 3, 4, 3, 3, 4]
+        );
     }
 }

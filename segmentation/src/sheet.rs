@@ -29,7 +29,12 @@ pub struct SheetScale {
 impl SheetScale {
     /// The sizes that fit sheets that an image shows with a standard deviation of about `width_um`.
     pub fn for_width(width_um: f64) -> Self {
-        Self { fine_um: width_um, coarse_um: 2.2 * width_um, flank_um: 2.2 * width_um, disc_um: 4.5 * width_um }
+        Self {
+            fine_um: width_um,
+            coarse_um: 2.2 * width_um,
+            flank_um: 2.2 * width_um,
+            disc_um: 4.5 * width_um,
+        }
     }
 }
 
@@ -183,7 +188,11 @@ impl Disc {
             for spoke in 0..SPOKES {
                 let angle = TAU * (spoke as f32 + ring) / SPOKES as f32;
                 let radius = ring * scale.disc_um as f32;
-                points.push([radius * angle.cos(), radius * angle.sin(), (-2.0 * ring * ring).exp()]);
+                points.push([
+                    radius * angle.cos(),
+                    radius * angle.sin(),
+                    (-2.0 * ring * ring).exp(),
+                ]);
             }
         }
         let total: f32 = points.iter().map(|point| point[2]).sum();
@@ -198,7 +207,8 @@ impl Disc {
         let flank = normal.map(|value| value * self.flank_um);
         self.points.iter().fold(0.0, |sum, &[a, b, weight]| {
             let at = [0, 1, 2].map(|axis| a * along[axis] + b * across[axis]);
-            let side = |sign: f32| sampler.at(voxel, [0, 1, 2].map(|axis| at[axis] + sign * flank[axis]));
+            let side =
+                |sign: f32| sampler.at(voxel, [0, 1, 2].map(|axis| at[axis] + sign * flank[axis]));
             sum + weight * (side(0.0) - 0.5 * (side(1.0) + side(-1.0)))
         })
     }
@@ -257,7 +267,11 @@ mod tests {
         let centre = [0, 1, 2].map(|axis| 0.5 * shape[axis] as f64 * um[axis]);
         let mut image = sized_volume(shape, vec![0.0; 32_000], um);
         for ((z, y, x), value) in image.voxels_mut().indexed_iter_mut() {
-            let at = [z as f64 * um[0] - centre[0], y as f64 * um[1] - centre[1], x as f64 * um[2] - centre[2]];
+            let at = [
+                z as f64 * um[0] - centre[0],
+                y as f64 * um[1] - centre[1],
+                x as f64 * um[2] - centre[2],
+            ];
             let distance: f64 = (0..3).map(|axis| at[axis] * tilt[axis]).sum();
             *value = (10.0 * (-0.5 * (distance / 0.3).powi(2)).exp()) as f32;
         }
@@ -291,7 +305,8 @@ mod tests {
         let straight = centre([0.0, 0.0, 1.0], [0.2, 0.2, 0.2]);
         // A Gaussian sheet of height 10 and width 0.3 µm after smoothing by 0.25, less what it has 0.55 µm away.
         let variance = 0.3_f32.powi(2) + 0.25_f32.powi(2);
-        let wanted = 10.0 * 0.3 / variance.sqrt() * (1.0 - (-0.5 * 0.55_f32.powi(2) / variance).exp());
+        let wanted =
+            10.0 * 0.3 / variance.sqrt() * (1.0 - (-0.5 * 0.55_f32.powi(2) / variance).exp());
         assert!((straight / wanted - 1.0).abs() < 0.05, "{straight} {wanted}");
         for (tilt, um) in [
             ([1.0, 0.0, 0.0], [0.2; 3]),
@@ -309,7 +324,10 @@ mod tests {
     fn blobs_do_not_count() {
         let mut ball = plane([0.0, 0.0, 1.0], [0.2; 3]);
         for ((z, y, x), value) in ball.voxels_mut().indexed_iter_mut() {
-            let squared = [z as f64 - 10.0, y as f64 - 20.0, x as f64 - 20.0].map(|d| d * d).iter().sum::<f64>();
+            let squared = [z as f64 - 10.0, y as f64 - 20.0, x as f64 - 20.0]
+                .map(|d| d * d)
+                .iter()
+                .sum::<f64>();
             *value = (10.0 * (-0.5 * squared * 0.04 / 0.09).exp()) as f32;
         }
         let evidence = sheet_evidence(&ball, SheetScale::for_width(0.25)).unwrap();

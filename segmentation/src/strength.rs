@@ -12,7 +12,9 @@ use crate::resample::{Enlarged, shrink};
 use crate::sheet::{SheetFilter, SheetScale};
 
 /// Sheets that are weaker than this multiple of what noise looks like do not count as usual.
-const ABOVE_NOISE: f32 = 3.0;
+const ABOVE_NOISE: f32 = 5.0;
+/// Nor do those weaker than this share of the strongest anywhere.
+const OF_STRONGEST: f32 = 0.2;
 
 /// Divides evidence by the strength that sheets have nearby, so that 1 is usual whatever the depth,
 /// the label and the light; but never by less than [`ABOVE_NOISE`] × what noise alone would give,
@@ -25,9 +27,9 @@ pub(crate) fn even_out(evidence: &mut Volume<f32>, noise: &NoiseMap, range_um: f
     let mut strength = local_strength(evidence, factors, range_um)?;
     let noise = noise.at_grid(factors, range_um)?;
     if let Some(strength) = strength.voxels_mut().as_slice_mut() {
-        let strongest = strength.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        let strongest = quantile(strength, 0.98).max(f32::MIN_POSITIVE);
         for (strength, &noise) in strength.iter_mut().zip(noise.as_slice()) {
-            *strength = strength.max(ABOVE_NOISE * noise).max(1e-3 * strongest);
+            *strength = strength.max(ABOVE_NOISE * noise).max(OF_STRONGEST * strongest);
         }
     }
     let strength = Enlarged::new(&strength, factors);
@@ -44,12 +46,22 @@ pub(crate) fn even_out(evidence: &mut Volume<f32>, noise: &NoiseMap, range_um: f
     Ok(())
 }
 
+fn quantile(values: &[f32], share: f64) -> f32 {
+    let mut values = values.to_vec();
+    let at = ((values.len() - 1) as f64 * share) as usize;
+    *values.select_nth_unstable_by(at, f32::total_cmp).1
+}
+
 fn coarse_factors<T>(volume: &Volume<T>, range_um: f64) -> [usize; 3] {
     let (um, shape) = (volume.voxel_size().um(), volume.shape());
     [0, 1, 2].map(|axis| ((range_um / 4.0 / um[axis]) as usize).clamp(1, shape[axis]))
 }
 
-fn local_strength(evidence: &Volume<f32>, factors: [usize; 3], range_um: f64) -> Result<Volume<f32>> {
+fn local_strength(
+    evidence: &Volume<f32>,
+    factors: [usize; 3],
+    range_um: f64,
+) -> Result<Volume<f32>> {
     let mut strength = gaussian(&shrink(evidence, factors, |value| value * value)?, [range_um; 3])?;
     let mean = gaussian(&shrink(evidence, factors, |value| value)?, [range_um; 3])?;
     if let Some(strength) = strength.voxels_mut().as_slice_mut() {
@@ -62,13 +74,20 @@ fn local_strength(evidence: &Volume<f32>, factors: [usize; 3], range_um: f64) ->
 /// What the sheet filter would make of noise as strong as that of an image.
 pub(crate) struct NoiseMap {
     squared: Volume<f32>, // squared difference of each voxel from its smooth surroundings
-    gain: f32,            // strength of the evidence in pure noise, per standard deviation of that difference
+    gain: f32, // strength of the evidence in pure noise, per standard deviation of that difference
 }
 
 impl NoiseMap {
     /// From an image and the filter that was made of it.
-    pub(crate) fn new(image: &Volume<f32>, filter: &SheetFilter, scale: SheetScale) -> Result<Self> {
-        Ok(Self { squared: squared_residual(image, filter), gain: noise_gain(image.voxel_size(), scale)? })
+    pub(crate) fn new(
+        image: &Volume<f32>,
+        filter: &SheetFilter,
+        scale: SheetScale,
+    ) -> Result<Self> {
+        Ok(Self {
+            squared: squared_residual(image, filter),
+            gain: noise_gain(image.voxel_size(), scale)?,
+        })
     }
 
     fn at_grid(&self, factors: [usize; 3], range_um: f64) -> Result<Volume<f32>> {
@@ -90,7 +109,8 @@ fn squared_residual(image: &Volume<f32>, filter: &SheetFilter) -> Volume<f32> {
 fn noise_gain(voxel_size: VoxelSize, scale: SheetScale) -> Result<f32> {
     const SIDE: usize = 32;
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let noise = Array3::from_shape_simple_fn((SIDE, SIDE, SIDE), || rng.random_range(-1.0..1.0_f32));
+    let noise =
+        Array3::from_shape_simple_fn((SIDE, SIDE, SIDE), || rng.random_range(-1.0..1.0_f32));
     let noise = Volume::new(noise, voxel_size)?;
     let filter = SheetFilter::new(&noise, scale)?;
     let (squares, sum) = strength_sums(&filter, noise.shape(), 2);
@@ -122,20 +142,20 @@ fn strength_sums(filter: &SheetFilter, shape: [usize; 3], step: usize) -> (f64, 
 /// the first where none does.
 pub(crate) fn choose_width(image: &Volume<f32>, widths_um: &[f64]) -> Result<f64> {
     const STEP: usize = 3;
-    let mut best = (widths_um[0], 0.0);
+    const ENOUGH: f64 = 0.85; // of the best: narrow filters see finer cells
+    let mut strengths = Vec::new();
     for &width_um in widths_um {
         let scale = SheetScale::for_width(width_um);
         let filter = SheetFilter::new(image, scale)?;
         let (squares, sum) = strength_sums(&filter, image.shape(), STEP);
         let residual = squared_residual(image, &filter);
-        let deviation = (residual.as_slice().iter().map(|&v| f64::from(v)).sum::<f64>() / image.n_voxels() as f64).sqrt();
+        let deviation = (residual.as_slice().iter().map(|&v| f64::from(v)).sum::<f64>()
+            / image.n_voxels() as f64)
+            .sqrt();
         let noise = deviation * f64::from(noise_gain(image.voxel_size(), scale)?);
-        let strength = squares / sum.max(f64::MIN_POSITIVE) - noise;
-        tracing::debug!(width_um, strength, noise, "sheet width");
-        if std::env::var("DUMP").is_ok() { eprintln!("width {width_um:.2} strength {strength:.3} noise {noise:.3}"); }
-        if strength > best.1 {
-            best = (width_um, strength);
-        }
+        strengths.push(squares / sum.max(f64::MIN_POSITIVE) - noise);
     }
-    Ok(best.0)
+    let best = strengths.iter().copied().fold(0.0, f64::max);
+    let chosen = strengths.iter().position(|&strength| strength >= ENOUGH * best).unwrap_or(0);
+    Ok(widths_um[chosen])
 }
