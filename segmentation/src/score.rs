@@ -119,7 +119,8 @@ impl Overlaps {
     fn adapted_rand_error(&self) -> f64 {
         let rows = self.rows_in_true_cells();
         let unlabelled = rows[0];
-        let in_both: f64 = self.in_true_cells().filter(|pair| pair.0 > 0).map(|pair| pair.2 * pair.2).sum();
+        let in_both: f64 =
+            self.in_true_cells().filter(|pair| pair.0 > 0).map(|pair| pair.2 * pair.2).sum();
         let in_both = in_both + unlabelled;
         let in_labels = rows[1..].iter().map(|n| n * n).sum::<f64>() + unlabelled;
         let in_truth = self.columns[1..].iter().map(|&n| (n as f64).powi(2)).sum::<f64>();
@@ -222,7 +223,10 @@ mod tests {
         let nothing = labels((1, 1, 3), vec![0; 3]);
         assert!(matches!(score(&nothing, &nothing), Err(SegmentError::NoTruth)));
         let cells = labels((1, 3, 1), vec![1; 3]);
-        assert!(matches!(score(&cells, &labels((1, 1, 3), vec![1; 3])), Err(SegmentError::Data(_))));
+        assert!(matches!(
+            score(&cells, &labels((1, 1, 3), vec![1; 3])),
+            Err(SegmentError::Data(_))
+        ));
     }
 
     /// Blocks of labels with gaps in their numbers, as in `tests/reference/segmentation.py`.
@@ -240,7 +244,11 @@ mod tests {
             let shape = case.shape.into();
             let scores = score(&labels(shape, case.labels), &labels(shape, case.truth)).unwrap();
             let close = |value: f64, name: &str| {
-                assert!((value - case.scores[name]).abs() <= ROUNDING, "{name}: {value} {:?}", case.scores);
+                assert!(
+                    (value - case.scores[name]).abs() <= ROUNDING,
+                    "{name}: {value} {:?}",
+                    case.scores
+                );
             };
             close(scores.n_cells as f64, "cells_pred");
             close(scores.n_true as f64, "cells_true");

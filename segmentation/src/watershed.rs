@@ -29,7 +29,11 @@ pub fn watershed(levels: &Volume<u8>, seeds: Volume<u32>) -> Result<Volume<u32>>
 ///
 /// # Errors
 /// Those of [`watershed`].
-pub fn watershed_within(levels: &Volume<u16>, seeds: Volume<u32>, mask: &Volume<bool>) -> Result<Volume<u32>> {
+pub fn watershed_within(
+    levels: &Volume<u16>,
+    seeds: Volume<u32>,
+    mask: &Volume<bool>,
+) -> Result<Volume<u32>> {
     levels.check_same_grid(&seeds)?;
     levels.check_same_grid(mask)?;
     let mut walled = seeds;
@@ -48,7 +52,10 @@ pub fn watershed_within(levels: &Volume<u16>, seeds: Volume<u32>, mask: &Volume<
     Ok(labels)
 }
 
-fn flood<L: Copy + Into<usize> + Sync>(levels: &Volume<L>, mut seeds: Volume<u32>) -> Result<Volume<u32>> {
+pub(crate) fn flood<L: Copy + Into<usize> + Sync>(
+    levels: &Volume<L>,
+    mut seeds: Volume<u32>,
+) -> Result<Volume<u32>> {
     let grid = Grid::new(levels.shape())?;
     let levels = levels.as_slice();
     if let Some(labels) = seeds.voxels_mut().as_slice_mut() {
@@ -240,6 +247,9 @@ mod tests {
     #[test]
     fn seeds_lie_on_the_grid_of_the_image() {
         let seeds = volume([1, 1, 2], vec![1, 0]);
-        assert!(matches!(watershed(&volume([1, 2, 1], vec![0, 0]), seeds), Err(SegmentError::Data(_))));
+        assert!(matches!(
+            watershed(&volume([1, 2, 1], vec![0, 0]), seeds),
+            Err(SegmentError::Data(_))
+        ));
     }
 }
