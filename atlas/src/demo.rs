@@ -103,7 +103,10 @@ fn make_specimens(
     params: &DemoParams,
     progress: &dyn Progress,
 ) -> Result<BTreeMap<String, Truth>> {
-    let base = PhantomParams { optics: Optics::clean(VoxelSize::from_um(VOXEL_UM)?), ..PhantomParams::default() };
+    let base = PhantomParams {
+        optics: Optics::clean(VoxelSize::from_um(VOXEL_UM)?),
+        ..PhantomParams::default()
+    };
     let mut truths = BTreeMap::new();
     progress.begin("phantoms", params.n_specimens);
     for index in 0..params.n_specimens {
@@ -142,11 +145,14 @@ fn write_experiment(folder: &Path) -> Result<Experiment> {
          [experiment]\n\
          name = \"Phantom primordia\"\n\
          reference = \"membrane\"\n\
-         proteins = [\"{PROTEIN}\", \"{CONTROL}\"]\n\n\
+         proteins = [\"{PROTEIN}\", \"{CONTROL}\"]\n\
+         migration = \"+x\" # which way they were mounted; without it, the shapes of the cells decide\n\
+         apical = \"+z\"\n\n\
          [[specimens]]\n\
          images = \"raw/*.ome.tif\"\n"
     );
-    std::fs::write(&path, text).map_err(|source| AtlasError::Write { path: path.clone(), source })?;
+    std::fs::write(&path, text)
+        .map_err(|source| AtlasError::Write { path: path.clone(), source })?;
     Ok(Experiment::read(&path)?)
 }
 
@@ -194,7 +200,8 @@ fn amount_column(atlas: &Atlas) -> usize {
 fn worst_angle_deg(atlas: &Atlas, truths: &BTreeMap<String, Truth>) -> f64 {
     let mut worst: f64 = 0.0;
     for specimen in &atlas.specimens {
-        let (Some(found), Some(truth)) = (specimen.image_to_tissue, truths.get(&specimen.id)) else {
+        let (Some(found), Some(truth)) = (specimen.image_to_tissue, truths.get(&specimen.id))
+        else {
             continue;
         };
         for axis in 0..3 {
@@ -250,7 +257,12 @@ fn demo_page(atlas: &Atlas, answers: &DemoAnswers, figure: &str) -> String {
     let rows = answers.rows();
     let shown: Vec<Answer> = rows
         .iter()
-        .map(|row| Answer { question: row.question, truth: &row.truth, found: &row.found, good: row.good })
+        .map(|row| Answer {
+            question: row.question,
+            truth: &row.truth,
+            found: &row.found,
+            good: row.good,
+        })
         .collect();
     page(&Page {
         title: "Primordia demo",
@@ -335,7 +347,8 @@ impl DemoAnswers {
         let mut text = String::new();
         for row in self.rows() {
             let mark = if row.good { "ok" } else { "OFF" };
-            let _ = writeln!(text, "{mark:>3}  {:42} {:>12}  {}", row.question, row.truth, row.found);
+            let _ =
+                writeln!(text, "{mark:>3}  {:42} {:>12}  {}", row.question, row.truth, row.found);
         }
         text
     }

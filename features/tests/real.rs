@@ -10,8 +10,8 @@ use primordia_features::cell::CellMask;
 use primordia_features::mesh::cell_mesh;
 use primordia_features::sweep::extents;
 use primordia_features::{
-    Channel, ExplodeAbout, ExplodeParams, HarmonicsParams, MeasureParams, Measured, cell_harmonics,
-    explode, measure,
+    CellHarmonics, Channel, ExplodeAbout, ExplodeParams, HarmonicsParams, MeasureParams, Measured,
+    cell_harmonics, explode, measure,
 };
 use tiff::decoder::{Decoder, DecodingResult};
 

@@ -213,7 +213,8 @@ const TIP_UM: f64 = 2.0;
 fn phantoms_in_any_pose_come_back_into_their_frame() {
     let voxel_size = VoxelSize::from_um([0.8, 0.6, 0.6]).unwrap();
     for seed in 0..4 {
-        let params = PhantomParams { optics: Optics::clean(voxel_size), ..PhantomParams::default() };
+        let params =
+            PhantomParams { optics: Optics::clean(voxel_size), ..PhantomParams::default() };
         let params = PhantomParams { pose: Pose::any(seed), ..params.varied(seed) };
         let phantom = phantom::specimen(&params, seed).unwrap();
         let truth = phantom.image_to_tissue;

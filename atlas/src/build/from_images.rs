@@ -18,7 +18,8 @@ use crate::file::{Column, Contacts, Specimen};
 /// The frames of the embeddings, by the names of their blocks.
 const FRAMES: [(&str, CbeFrame); 2] = [("tissue", CbeFrame::Tissue), ("cell", CbeFrame::Cell)];
 /// What is predicted of a protein's brightness. Sums are left out: they follow the volume.
-const MEANS: [&str; 5] = ["mean_whole", "mean_membrane", "mean_inside", "mean_apical", "mean_basal"];
+const MEANS: [&str; 5] =
+    ["mean_whole", "mean_membrane", "mean_inside", "mean_apical", "mean_basal"];
 
 /// A pool and the fitted spaces of its embeddings, by path.
 pub struct Embedded {
@@ -91,7 +92,8 @@ fn embeddings(
         let space = CbeSpace::fit(&clouds, &CbeParams { seed, ..CbeParams::in_frame(frame) })?;
         let path = format!("embeddings/{what}/{name}");
         arrays.insert(format!("{path}/centres"), space.centres().clone().into_dyn());
-        arrays.insert(format!("{path}/standardisation"), space.standardisation().clone().into_dyn());
+        arrays
+            .insert(format!("{path}/standardisation"), space.standardisation().clone().into_dyn());
         let values = space.embed_all(&clouds)?;
         let block = Block { names: embedding_names(space.n_features()), values };
         blocks.insert(name.to_owned(), block);
@@ -130,7 +132,10 @@ fn stacked(cells: &[&SpecimenCells], part: fn(&SpecimenCells) -> &Columns) -> Bl
     Block::stacked(&blocks)
 }
 
-fn coordinates(cells: &[&SpecimenCells], part: fn(&SpecimenCells) -> &Vec<[f64; 3]>) -> Array2<f64> {
+fn coordinates(
+    cells: &[&SpecimenCells],
+    part: fn(&SpecimenCells) -> &Vec<[f64; 3]>,
+) -> Array2<f64> {
     let points: Vec<[f64; 3]> = cells.iter().flat_map(|c| part(c).iter().copied()).collect();
     Array2::from(points)
 }
@@ -146,9 +151,10 @@ fn cell_ids(specimens: &[(&Imaged, SpecimenCells)]) -> Vec<CellId> {
 
 fn columns(cells: &[&SpecimenCells]) -> Vec<Column> {
     let label = cells.iter().flat_map(|c| c.labels.iter().map(|&label| f64::from(label)));
-    let quality = cells.iter().flat_map(|c| c.quality.iter()).map(|reasons| {
-        Some(if reasons.is_empty() { "sound".to_owned() } else { reasons.clone() })
-    });
+    let quality = cells
+        .iter()
+        .flat_map(|c| c.quality.iter())
+        .map(|reasons| Some(if reasons.is_empty() { "sound".to_owned() } else { reasons.clone() }));
     let confidence = cells.iter().flat_map(|c| match &c.confidence {
         Some(confidence) => confidence.iter().map(|&value| f64::from(value)).collect(),
         None => vec![f64::NAN; c.labels.len()],

@@ -35,11 +35,7 @@ use crate::tables::read_tables;
 ///
 /// # Errors
 /// [`AtlasError`] for whatever is wrong with a specimen or a table: it names the file.
-pub fn build(
-    experiment: &Experiment,
-    work: &WorkFolder,
-    progress: &dyn Progress,
-) -> Result<Atlas> {
+pub fn build(experiment: &Experiment, work: &WorkFolder, progress: &dyn Progress) -> Result<Atlas> {
     let tables = read_tables(experiment)?;
     check_specimens(experiment, tables.specimens.iter().map(|specimen| &*specimen.id))?;
     let images = imaged_cells(experiment, work, progress)?;

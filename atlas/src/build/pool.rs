@@ -81,11 +81,8 @@ impl Block {
 
     /// The block, or for a block without columns one of `n_cells` rows.
     fn with_rows(&self, n_cells: usize) -> Self {
-        let values = if self.names.is_empty() {
-            Array2::zeros((n_cells, 0))
-        } else {
-            self.values.clone()
-        };
+        let values =
+            if self.names.is_empty() { Array2::zeros((n_cells, 0)) } else { self.values.clone() };
         Self { names: self.names.clone(), values }
     }
 
@@ -180,9 +177,8 @@ impl Pool {
             return self;
         }
         let sizes = [self.n_cells(), other.n_cells()];
-        let both = |a: &Block, b: &Block| {
-            Block::stacked(&[a.with_rows(sizes[0]), b.with_rows(sizes[1])])
-        };
+        let both =
+            |a: &Block, b: &Block| Block::stacked(&[a.with_rows(sizes[0]), b.with_rows(sizes[1])]);
         self.features = both(&self.features, &other.features);
         self.intensities = both(&self.intensities, &other.intensities);
         self.shape = joined_blocks(&self.shape, &other.shape, both);
@@ -241,7 +237,8 @@ fn joined_columns(mine: Vec<Column>, theirs: Vec<Column>, sizes: [usize; 2]) -> 
     for column in theirs {
         if joined.iter().all(|known| known.name != column.name) {
             let before = unknown_like(&column.values, sizes[0]);
-            joined.push(after(Column { name: column.name.clone(), values: before }, &column.values));
+            joined
+                .push(after(Column { name: column.name.clone(), values: before }, &column.values));
         }
     }
     joined

@@ -94,7 +94,8 @@ pub fn specimen_cells(
 ) -> Result<SpecimenCells> {
     let task = || -> Result<SpecimenCells> {
         let input_hash = input_hash(specimen)?;
-        let depends = format!("{:?} {:?} {:?}", without_paths(experiment, specimen), params, input_hash);
+        let depends =
+            format!("{:?} {:?} {:?}", without_paths(experiment, specimen), params, input_hash);
         let key = WorkKey::new("cells", &specimen.id, &[depends.as_bytes()]);
         if let Some(kept) = work.load(&key) {
             return Ok(kept);

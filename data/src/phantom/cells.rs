@@ -54,9 +54,8 @@ fn thinned_towards_tip(places: Vec<Point3<f64>>, rng: &mut impl rand::Rng) -> Ve
     const FALL: f64 = 1.2;
     let (tail, tip) =
         places.iter().fold((f64::MAX, f64::MIN), |(l, h), place| (l.min(place.x), h.max(place.x)));
-    let stays = |place: &Point3<f64>, draw: f64| {
-        draw < libm::exp(-FALL * (place.x - tail) / (tip - tail))
-    };
+    let stays =
+        |place: &Point3<f64>, draw: f64| draw < libm::exp(-FALL * (place.x - tail) / (tip - tail));
     places.into_iter().filter(|place| stays(place, rng.random())).collect()
 }
 

@@ -3,8 +3,8 @@
 mod bad_input;
 mod documentation;
 mod interruption;
+mod readers;
 mod real_images;
 mod real_tables;
-mod readers;
 mod segmentation;
 mod threads;

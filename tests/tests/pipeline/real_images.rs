@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use primordia_tests::{primordia, real_data, repository};
 use serde_json::Value;
 
-/// Adapted Rand error on the large cells of the plant tissue, found without any tuning: it was
-/// XXXX when this bound was set; the rest is room for other compilers.
-const PLANT_ERROR: f64 = 0.5;
+/// Adapted Rand error on the 35 large cells of the plant tissue, found without any tuning: it was
+/// 0.33 when this bound was set. Not a goal, but what the method must not fall behind.
+const PLANT_ERROR: f64 = 0.36;
 
 /// Builds the atlas of an experiment in `docs/examples`, checks it, and returns its number of cells.
 fn built(example: &str, atlas: &Path) -> usize {
