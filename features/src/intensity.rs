@@ -1,6 +1,6 @@
 //! How bright a channel is in each part of a cell.
 
-use nalgebra::{Point3, Vector3};
+use nalgebra::{Matrix3, Point3, Vector3};
 use primordia_data::Volume;
 
 use crate::cell::CellMask;
@@ -239,6 +239,8 @@ pub struct Intensities {
     sums: [f64; 5],
     sizes: [f64; 5],
     is_flat: bool,
+    /// From the cell's centroid to that of the channel above its mean, in the tissue's frame.
+    polarity_um: Option<Vector3<f64>>,
 }
 
 impl Intensities {
@@ -254,7 +256,32 @@ impl Intensities {
         if !sums[0].is_finite() {
             return Err(FeatureError::NotFinite { channel: channel.name.to_owned(), cell: label });
         }
-        Ok(Self { sums, sizes: regions.sizes, is_flat })
+        Ok(Self { sums, sizes: regions.sizes, is_flat, polarity_um: None })
+    }
+
+    /// Adds where in the cell the channel is: the mean place of what is above its mean, relative
+    /// to `centroid_um`, turned to the tissue by `rotation`.
+    pub(crate) fn with_polarity(
+        mut self,
+        channel: &Channel,
+        cell: &CellMask,
+        centroid_um: Point3<f64>,
+        rotation: &Matrix3<f64>,
+    ) -> Self {
+        let Some((voxels, cumulated)) = channel.above_mean(cell) else { return self };
+        let (mut sum, mut before) = (Vector3::zeros(), 0.0);
+        for (index, total) in voxels.into_iter().zip(cumulated) {
+            sum += (total - before) * (cell.point_um(index as usize) - centroid_um);
+            before = total;
+        }
+        self.polarity_um = (before > 0.0).then(|| rotation * sum / before);
+        self
+    }
+
+    /// From the cell's centroid to the mean place of what is above the channel's mean, along the
+    /// tissue's x, y, z in µm; NaN without signal.
+    pub(crate) fn polarity_um(&self) -> Vector3<f64> {
+        self.polarity_um.unwrap_or_else(|| Vector3::repeat(f64::NAN))
     }
 
     /// The sum over the voxels of a region.

@@ -18,6 +18,7 @@ pub mod intensity;
 pub mod landmarks;
 pub mod measure;
 pub mod mesh;
+pub mod moments;
 mod points;
 pub mod registry;
 mod scan;
@@ -33,7 +34,8 @@ pub use explode::{ExplodeAbout, ExplodeParams, Exploded, explode, explode_withou
 pub use harmonics::{CellHarmonics, Harmonics, HarmonicsParams, cell_harmonics};
 pub use intensity::Channel;
 pub use landmarks::{
-    LandmarkParams, sample_protein_landmarks, sample_shape_landmarks, turned_to_tissue,
+    LandmarkParams, Placement, sample_protein_landmarks, sample_shape_landmarks, turned_to_tissue,
 };
 pub use measure::{CellQuality, MeasureParams, Measured, measure};
 pub use mesh::Mesh;
+pub use moments::{moment_names, moments};

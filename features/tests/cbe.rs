@@ -1,4 +1,5 @@
 //! The embedding, against scikit-learn's steps (`tests/reference/features_cbe.py` made the values).
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
 use nalgebra::{Point3, Rotation3, Vector3};
 use ndarray::{Array2, ArrayView1};

@@ -1,4 +1,5 @@
 //! Real cells, against scikit-image and scipy (`tests/reference/features.py` made the values).
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -135,13 +136,15 @@ fn cultured_cells_measure_as_by_scikit_image() {
 fn cells_of_an_ovule_are_drawn_from_their_harmonics() {
     let Some(folder) = real_data() else { return };
     let labels = labels(&folder.join("plant_ovule_labels_3d/sample_cells_label.tif"), [1.0; 3]);
+    let every_tenth = |label: u32| if label % 10 == 1 { label } else { 0 };
+    let labels = Labels::new(labels.volume().map(|label| every_tenth(*label)));
     let found = cell_harmonics(&labels, &Rigid::identity(), &HarmonicsParams::default()).unwrap();
     let n_star_shaped = found.iter().filter(|cell| cell.is_star_shaped()).count();
     println!("{n_star_shaped} of {} cells are star-shaped", labels.n_cells());
-    assert!(n_star_shaped > 440);
+    assert!(n_star_shaped > 40);
     let extents = extents(&labels);
     let means = [4, 8, 12, 16].map(|l_max| {
-        let rows = (0..labels.n_cells()).step_by(10).filter(|row| found[*row].is_star_shaped());
+        let rows = (0..labels.n_cells()).filter(|row| found[*row].is_star_shaped());
         let errors: Vec<f64> = rows
             .map(|row| {
                 let cell = CellMask::cut(&labels, labels.cells()[row], &extents[row], [1; 3]);
