@@ -65,7 +65,7 @@ pub fn auto(membrane: &Volume<f32>, params: &Auto) -> Result<Segmentation> {
     let image = shrink(membrane, factors, |value| value)?;
     let scale = SheetScale::for_width(width_um);
     let evidence = sheets(&image, scale)?;
-    let seeds = local_minima(&gaussian(&evidence, [2.5 * width_um; 3])?);
+    let seeds = local_minima(&gaussian(&evidence, [2.0 * width_um; 3])?);
     let n_regions = seeds.as_slice().par_iter().copied().max().unwrap_or(0) as usize;
     let mut labels = flood(&levels(&evidence), seeds)?;
     tracing::debug!(n_regions, width_um, ?factors, "over-segmented");

@@ -89,12 +89,12 @@ fn embeddings(
     let mut blocks = ProteinBlocks::new();
     for (name, frame) in FRAMES {
         progress.step(&format!("{what} in the {name} frame"));
-        let space = CbeSpace::fit(&clouds, &CbeParams { seed, ..CbeParams::in_frame(frame) })?;
+        let params = CbeParams { seed, ..CbeParams::in_frame(frame) };
+        let (space, values) = CbeSpace::fit_embed(&clouds, &params)?;
         let path = format!("embeddings/{what}/{name}");
         arrays.insert(format!("{path}/centres"), space.centres().clone().into_dyn());
         arrays
             .insert(format!("{path}/standardisation"), space.standardisation().clone().into_dyn());
-        let values = space.embed_all(&clouds)?;
         let block = Block { names: embedding_names(space.n_features()), values };
         blocks.insert(name.to_owned(), block);
         progress.advance();

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use primordia::export::{TableFormat, export_atlas, export_table};
 use primordia::file::read;
@@ -46,14 +47,21 @@ impl Export {
         if let Some(sql) = &self.sql {
             check_folder(&self.output)?;
             TableFormat::of(&self.output)?;
-            export_table(&self.output, &mut query_file(&self.atlas, sql)?)?;
+            let mut answer = query_file(&self.atlas, sql)?;
+            export_table(&self.output, &mut answer).with_context(|| self.failed())?;
             println!("{}", self.output.display());
             return Ok(());
         }
-        for file in export_atlas(&self.output, &read(&self.atlas)?, self.table_format())? {
+        let atlas = read(&self.atlas)?;
+        let files = export_atlas(&self.output, &atlas, self.table_format());
+        for file in files.with_context(|| self.failed())? {
             println!("{}", file.display());
         }
         Ok(())
+    }
+
+    fn failed(&self) -> String {
+        format!("cannot export to {}", self.output.display())
     }
 
     fn table_format(&self) -> TableFormat {

@@ -1,4 +1,5 @@
 //! The same bytes on any number of threads.
+#![allow(clippy::unwrap_used)] // where a test cannot go on, it fails
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

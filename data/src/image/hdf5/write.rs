@@ -27,6 +27,8 @@ pub(in crate::image) fn write(
             each_type!(VoxelsView, voxels, voxels => write_dataset(&file, dataset, &voxels)?);
         written.new_attr_builder().with_data(&voxel_size.um()).create(ELEMENT_SIZE)?;
         written.new_attr_builder().with_data(&names).create(CHANNEL_NAMES)?;
+        // With a data set still open, closing puts writing off and tells no error.
+        file.flush()?;
         file.close()?;
         Ok(())
     })

@@ -66,7 +66,7 @@ pub(super) fn cases() -> Vec<Case> {
 fn empty_images() -> Vec<Case> {
     let of = |kind, says, voxels: fn() -> Array3<u16>| {
         case(kind, SEGMENT, &["image.tif", says], move |folder| {
-            write(folder, "image.tif", voxels())
+            write(folder, "image.tif", voxels());
         })
     };
     vec![

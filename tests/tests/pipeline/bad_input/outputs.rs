@@ -5,8 +5,8 @@ use std::path::Path;
 use super::experiments::{BUILD, FILE, image};
 use super::{Case, atlases, case, put, tables, tiff};
 
-/// No file may grow beyond 8 KiB: writing fails as on a full disk, without a signal.
-const FULL_DISK: &str = "ulimit -f 8; trap '' XFSZ";
+/// No file may grow beyond 1 KiB: writing fails as on a full disk, without a signal.
+const FULL_DISK: &str = "ulimit -f 1; trap '' XFSZ";
 
 fn raw_image(folder: &Path) {
     put(folder, "broken.tif", &tiff::sound());
