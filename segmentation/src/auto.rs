@@ -32,7 +32,7 @@ pub struct Auto {
 
 impl Default for Auto {
     fn default() -> Self {
-        Self { membrane_um: 0.22, min_volume_um3: 10.0, parting: 0.4 }
+        Self { membrane_um: 0.22, min_volume_um3: 10.0, parting: 0.45 }
     }
 }
 
@@ -71,7 +71,7 @@ pub fn auto(membrane: &Volume<f32>, params: &Auto) -> Result<Segmentation> {
     tracing::debug!(n_regions, width_um, ?factors, "over-segmented");
     let graph = region_graph(&labels, &evidence, n_regions);
     let merged = merge_by_average(&graph, params.parting);
-    let cells = Cells::new(&mut labels, &graph, merged, params);
+    let cells = Cells::new(&mut labels, &graph, &merged, params);
     if cells.confidence.is_empty() {
         return Err(SegmentError::NoCells {
             shape: membrane.shape(),
@@ -122,13 +122,13 @@ struct Cells {
 
 impl Cells {
     /// Joins crumbs, clears background, and numbers the cells `1..=n` in `labels`.
-    fn new(labels: &mut Volume<u32>, graph: &RegionGraph, merged: Merged, params: &Auto) -> Self {
+    fn new(labels: &mut Volume<u32>, graph: &RegionGraph, merged: &Merged, params: &Auto) -> Self {
         let n_regions = graph.n_regions();
         let voxel_um3 = labels.voxel_size().volume_um3();
         let sizes = label_sizes(labels, n_regions as u32);
         let region_um3: Vec<f64> = sizes[1..].iter().map(|&n| n as f64 * voxel_um3).collect();
         let border = border_areas(labels, n_regions);
-        let first = Extent::new(&merged, &region_um3, &border, graph);
+        let first = Extent::new(merged, &region_um3, &border, graph);
         let usual_um3 = first.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3));
         let joined = graph.grouped(&merged.groups, merged.n_groups());
         let least_um3 = params.min_volume_um3.max(0.05 * usual_um3);

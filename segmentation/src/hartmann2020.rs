@@ -42,7 +42,7 @@ impl Hartmann2020 {
     };
     /// For nuclei (after unmixing) and smFISH: offsets 0 to 19.
     pub const NUCLEI_AND_SMFISH: Self = Self { max_offset: 20, ..Self::MEMBRANES };
-    /// For Rab11, Rab5, GM130, CDMPR, B4GalT1 and `LysoTracker`: offsets 0, 2 … 38.
+    /// For Rab11, Rab5, GM130, CDMPR, `B4GalT1` and `LysoTracker`: offsets 0, 2 … 38.
     pub const ORGANELLES: Self = Self { max_offset: 40, step: 2, ..Self::MEMBRANES };
 
     fn check(&self) -> Result<()> {

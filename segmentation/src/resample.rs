@@ -30,7 +30,9 @@ pub(crate) fn shrink(
             }
         }
         let n_rows = ((z_end - z) * (y_end - y)) as f32;
-        out.iter_mut().for_each(|out| *out /= n_rows);
+        for out in out {
+            *out /= n_rows;
+        }
     });
     let small = Array3::from_shape_vec(small, out)
         .map_err(|_| primordia_data::DataError::EmptyVolume { shape: small })?;

@@ -10,7 +10,7 @@ use crate::assignment::best_assignment;
 use crate::error::{Result, SegmentError};
 
 /// Agreement of a label image with the truth; voxels that are background in the truth count only
-/// in the overlaps (IoU).
+/// in the overlaps (`IoU`).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Scores {
     /// Cells in the scored labels.
@@ -136,7 +136,7 @@ impl Overlaps {
         (joint - truth, joint - labels)
     }
 
-    /// The overlaps (IoU) of the one-to-one matching of cells that makes their sum largest.
+    /// The overlaps (`IoU`) of the one-to-one matching of cells that makes their sum largest.
     fn matched_ious(&self) -> Vec<f64> {
         let weights = self
             .pairs
@@ -214,7 +214,7 @@ mod tests {
         let truth = labels((1, 1, 9), vec![1, 1, 1, 1, 1, 2, 2, 2, 0]);
         let found = labels((1, 1, 9), vec![1, 1, 2, 2, 2, 2, 2, 2, 0]);
         let scores = score(&found, &truth).unwrap();
-        assert_abs_diff_eq!(scores.mean_matched_iou, (2.0 / 5.0 + 3.0 / 6.0) / 2.0);
+        assert_abs_diff_eq!(scores.mean_matched_iou, f64::midpoint(2.0 / 5.0, 3.0 / 6.0));
         assert_eq!(scores.f1_iou_50, 0.5);
     }
 

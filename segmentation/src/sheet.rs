@@ -196,7 +196,9 @@ impl Disc {
             }
         }
         let total: f32 = points.iter().map(|point| point[2]).sum();
-        points.iter_mut().for_each(|point| point[2] /= total);
+        for point in &mut points {
+            point[2] /= total;
+        }
         Self { points, flank_um: scale.flank_um as f32 }
     }
 

@@ -180,11 +180,10 @@ mod tests {
 
     /// The definition: of all voxels at the shore take the lowest, of equals the first to come.
     fn watershed_by_definition(levels: &Volume<u8>, seeds: &Volume<u32>) -> Volume<u32> {
-        let grid = Grid::new(levels.shape()).unwrap();
+        let shape = levels.shape();
+        let grid = Grid::new(shape).unwrap();
         let levels = levels.as_slice();
-        let mut out = seeds.clone();
-        let mut voxels = out.voxels_mut();
-        let labels = voxels.as_slice_mut().unwrap();
+        let mut labels = seeds.as_slice().to_vec();
         let mut shore: Vec<(u8, u32, u32)> = Vec::new(); // level, time, voxel
         let mut time = 0;
         for voxel in 0..labels.len() as u32 {
@@ -203,8 +202,7 @@ mod tests {
                 }
             });
         }
-        drop(voxels);
-        out
+        volume(shape, labels)
     }
 
     proptest! {
