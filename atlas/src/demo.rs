@@ -43,9 +43,9 @@ pub struct DemoAnswers {
     pub n_true_cells: usize,
     /// Cells that were found.
     pub n_found_cells: usize,
-    /// F1 of cells matched at an IoU of 0.5; the least of all specimens.
+    /// F1 of cells matched at an overlap (IoU) of 0.5; the least of all specimens.
     pub least_f1_iou_50: f64,
-    /// Mean IoU of matched cells, over all specimens.
+    /// Mean overlap (IoU) of matched cells, over all specimens.
     pub mean_iou: f64,
     /// R² of the protein that follows shape, in embryos that the model never saw.
     pub protein_r2: f64,
@@ -106,10 +106,9 @@ fn make_specimens(
     params: &DemoParams,
     progress: &dyn Progress,
 ) -> Result<BTreeMap<String, Truth>> {
-    let base = PhantomParams {
-        optics: Optics::clean(VoxelSize::from_um(VOXEL_UM)?),
-        ..PhantomParams::default()
-    };
+    let optics =
+        Optics { psf_sigma_um: PSF_SIGMA_UM, ..Optics::clean(VoxelSize::from_um(VOXEL_UM)?) };
+    let base = PhantomParams { optics, ..PhantomParams::default() };
     let mut truths = BTreeMap::new();
     progress.begin("phantoms", params.n_specimens);
     for index in 0..params.n_specimens {

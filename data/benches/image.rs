@@ -1,4 +1,5 @@
 //! Image stacks from and to disk (the page cache), in voxels per second.
+#![allow(clippy::unwrap_used)] // a test that fails says where
 
 use std::path::Path;
 

@@ -2,6 +2,7 @@
 //!
 //! Needs a Python with the packages that `image_peers.py` names: `$PRIMORDIA_PYTHON`, else `.venv` at the
 //! root of the repository. Without it, and without the real data, the tests say aloud that they skip.
+#![allow(clippy::unwrap_used)] // a test that fails says where
 #![allow(clippy::float_cmp)] // written numbers come back bit for bit
 
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ fn bricks(side_um: f64) -> (Labels, Volume<u8>) {
     let n = (side_um / 8.0) as usize + 2;
     let voxels = Array3::from_shape_fn(shape, |(z, y, x)| {
         let layer = (z as f64 * 0.225 / 8.0) as usize;
-        let shift = if layer % 2 == 0 { 0.0 } else { 4.0 };
+        let shift = if layer.is_multiple_of(2) { 0.0 } else { 4.0 };
         let [y, x] = [y, x].map(|at| ((at as f64 * 0.1 + shift) / 8.0) as usize);
         ((layer * n + y) * n + x) as u32 + 1
     });

@@ -1,4 +1,5 @@
 //! Any orientation in, the same frame out.
+#![allow(clippy::unwrap_used)] // a test that fails says where
 
 use nalgebra::{Isometry3, Matrix3, Point3, Translation3, UnitQuaternion, Vector3};
 use ndarray::Array3;

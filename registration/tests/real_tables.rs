@@ -2,6 +2,7 @@
 //! (Hartmann et al. 2020, doi:10.7554/eLife.55913; IDR idr0079, doi:10.17867/10000138).
 //!
 //! `$PRIMORDIA_DATA`, or `../shared/data/real` beside the repository, holds them; without them the test says so and passes.
+#![allow(clippy::unwrap_used)] // a test that fails says where
 
 use std::collections::BTreeMap;
 use std::fs::File;

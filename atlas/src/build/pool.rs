@@ -226,12 +226,13 @@ fn joined_blocks(
 fn joined_columns(mine: Vec<Column>, theirs: Vec<Column>, sizes: [usize; 2]) -> Vec<Column> {
     let mut joined: Vec<Column> = mine
         .into_iter()
-        .map(|column| match theirs.iter().find(|other| other.name == column.name) {
-            Some(other) => after(column, &other.values),
-            None => {
-                let unknown = unknown_like(&column.values, sizes[1]);
-                after(column, &unknown)
-            }
+        .map(|column| {
+            let other = theirs.iter().find(|other| other.name == column.name);
+            let more = other.map_or_else(
+                || unknown_like(&column.values, sizes[1]),
+                |other| other.values.clone(),
+            );
+            after(column, &more)
         })
         .collect();
     for column in theirs {

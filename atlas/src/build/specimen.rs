@@ -224,8 +224,8 @@ fn kept_labels(path: &Path) -> Option<Labels> {
 
 fn registered(labels: &Labels, specimen: &Specimen) -> Result<TissueRegistration> {
     let hints = Hints {
-        migration: specimen.migration.map(|direction| direction.into_inner()),
-        apical: specimen.apical.map(|direction| direction.into_inner()),
+        migration: specimen.migration.map(nalgebra::Unit::into_inner),
+        apical: specimen.apical.map(nalgebra::Unit::into_inner),
     };
     Ok(register(&Tissue::from_labels(labels)?, &hints)?)
 }
