@@ -1,7 +1,7 @@
 //! Cell atlases from 3D microscopy: everything between an experiment file and an answer.
 //!
 //! [`build::build`] goes the whole way: images and tables of an experiment → cells of every
-//! specimen → one frame → shape spaces → proteins on every cell → an [`Atlas`], which [`file`]
+//! specimen → one frame → shape spaces → proteins on every cell → an [`Atlas`], which [`mod@file`]
 //! writes and reads. [`query`] answers questions about it in SQL.
 
 pub mod build;

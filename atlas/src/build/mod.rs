@@ -1,7 +1,7 @@
 //! From an experiment to an atlas.
 //!
 //! [`build`] is the whole of it. Cells come from images ([`specimen`], one at a time, then
-//! [`from_images`]) or from ready tables ([`from_tables`]) into one [`pool`]; [`learn`] finds the
+//! [`from_images`]) or from ready tables ([`from_tables`]) into one [`pool`]; [`mod@learn`] finds the
 //! shape spaces and maps every protein onto every cell. What a specimen gave is kept in a [`work`]
 //! folder, so that a build that stops goes on where it was.
 

@@ -1,7 +1,7 @@
 //! Questions to an atlas, in SQL.
 //!
 //! [`query`] answers from an atlas in memory, [`query_file`] from a file, of which it reads only
-//! the tables that the question names. [`tables`] says which there are; [`print`] shows answers.
+//! the tables that the question names. [`tables`] says which there are; [`mod@print`] shows answers.
 
 use std::collections::BTreeSet;
 use std::path::Path;

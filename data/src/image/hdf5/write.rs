@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hdf5_metno::types::VarLenUnicode;
-use hdf5_metno::{Dataset, File};
+use hdf5_metno::{Dataset, File, FileBuilder};
 use ndarray::ArrayView3;
 
 use super::attributes::{CHANNEL_NAMES, ELEMENT_SIZE};
@@ -22,7 +22,10 @@ pub(in crate::image) fn write(
 ) -> Result<()> {
     let names = [channel.replace('\0', "").parse::<VarLenUnicode>().unwrap_or_default()];
     write_atomically(path, |temporary| {
-        let file = File::create(temporary)?;
+        // Without times, the same labels give the same bytes.
+        let file = FileBuilder::new()
+            .with_fcpl(|properties| properties.obj_track_times(false))
+            .create(temporary)?;
         let written =
             each_type!(VoxelsView, voxels, voxels => write_dataset(&file, dataset, &voxels)?);
         written.new_attr_builder().with_data(&voxel_size.um()).create(ELEMENT_SIZE)?;
