@@ -57,7 +57,6 @@ test: setup
 	cargo test --workspace --doc
 
 bench: setup build
-	tests/bench/against_peers.sh
 	cargo bench --workspace
 
 golden: setup

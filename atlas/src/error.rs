@@ -20,6 +20,26 @@ pub enum AtlasError {
     Inconsistent { problems: Vec<Problem> },
     #[error("{path} is an atlas that does not hold together: {}", listed(problems), path = path.display())]
     Damaged { path: PathBuf, problems: Vec<Problem> },
+    #[error("specimen {specimen}: {source}")]
+    Specimen { specimen: String, source: Box<AtlasError> },
+    #[error("{path}: {source}", path = path.display())]
+    Segment { path: PathBuf, source: primordia_segmentation::SegmentError },
+    #[error("{path} has {found:?} voxels (z, y, x), its image {wanted:?}; labels must lie on the grid of the image", path = path.display())]
+    LabelGrid { path: PathBuf, found: [usize; 3], wanted: [usize; 3] },
+    #[error("{path} has no cells: every label is 0", path = path.display())]
+    NoCells { path: PathBuf },
+    #[error("{path} names the protein {protein:?}, which no specimen has as a channel", path = path.display())]
+    NoSuchProtein { path: PathBuf, protein: String },
+    #[error("{path}: specimen {specimen:?} comes from an image and from a table; give it one name in each", path = path.display())]
+    SpecimenTwice { path: PathBuf, specimen: String },
+    #[error("{path}: the images' shape space {space:?} and that of the tables are not the same space; make two experiments of them", path = path.display())]
+    MixedSpaces { path: PathBuf, space: String },
+    #[error("{path} leads to no cell at all; give it images, tables or a deposit", path = path.display())]
+    EmptyExperiment { path: PathBuf },
+    #[error(transparent)]
+    Registration(#[from] primordia_registration::RegistrationError),
+    #[error(transparent)]
+    Feature(#[from] primordia_features::FeatureError),
     #[error(transparent)]
     Data(#[from] primordia_data::DataError),
     #[error(transparent)]

@@ -5,8 +5,10 @@
 //! writes and reads. [`query`] answers questions about it in SQL.
 
 pub mod build;
+pub mod demo;
 pub mod error;
 pub mod export;
+pub mod figure;
 pub mod file;
 pub mod init;
 pub mod query;

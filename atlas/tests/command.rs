@@ -1,5 +1,6 @@
 //! The command tells what it can do. (Having this test also makes cargo build the command, which
 //! the tests of the whole pipeline run.)
+#![allow(clippy::unwrap_used)] // a test that fails says where
 
 use assert_cmd::Command;
 

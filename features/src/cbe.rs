@@ -90,14 +90,30 @@ impl CbeSpace {
     /// [`FeatureError::PointNotFinite`] and [`FeatureError::Parameter`].
     pub fn fit(clouds: &[PointCloud<TissueFrame>], params: &CbeParams) -> Result<Self> {
         check(params)?;
-        let described: Vec<Points> = clouds
-            .par_iter()
-            .filter(|cloud| !cloud.is_empty())
-            .map(|cloud| described(cloud, params))
-            .collect::<Result<_>>()?;
+        Self::learn(&all_described(clouds, params)?, params)
+    }
+
+    /// [`CbeSpace::fit`], then [`CbeSpace::embed_all`] of the same clouds, in half the time.
+    ///
+    /// # Errors
+    /// As [`CbeSpace::fit`].
+    pub fn fit_embed(
+        clouds: &[PointCloud<TissueFrame>],
+        params: &CbeParams,
+    ) -> Result<(Self, Array2<f64>)> {
+        check(params)?;
+        let described = all_described(clouds, params)?;
+        let space = Self::learn(&described, params)?;
+        let rows: Vec<Vec<f64>> =
+            described.par_iter().map(|points| space.features_of(points)).collect();
+        Ok((space.clone(), space.table(&rows)))
+    }
+
+    /// Learns from the described points of each cell; cells without any are passed over.
+    fn learn(described: &[Points], params: &CbeParams) -> Result<Self> {
         let standardisation = match params.frame {
             CbeFrame::Tissue => ndarray::array![[0.0; 3], [1.0; 3]],
-            CbeFrame::Cell => standardisation(&described),
+            CbeFrame::Cell => standardisation(described),
         };
         let pool: Points = described
             .iter()
@@ -108,7 +124,6 @@ impl CbeSpace {
             let (found, wanted) = (pool.len(), params.n_centres);
             return Err(FeatureError::TooFewPoints { found, wanted });
         }
-        drop(described);
         let mut rng = ChaCha8Rng::seed_from_u64(params.seed);
         let pool = thinned_out(&pool, params, &mut rng);
         let (centres, _) = (0..CENTRE_STARTS)
@@ -168,10 +183,14 @@ impl CbeSpace {
     /// # Errors
     /// [`FeatureError::PointNotFinite`].
     pub fn embed(&self, cloud: &PointCloud<TissueFrame>) -> Result<Vec<f64>> {
-        if cloud.is_empty() {
-            return Ok(vec![f64::NAN; self.n_features()]);
+        Ok(self.features_of(&described(cloud, &self.params)?))
+    }
+
+    /// The features of a cell's described points; all NaN without points.
+    fn features_of(&self, points: &Points) -> Vec<f64> {
+        if points.len() == 0 {
+            return vec![f64::NAN; self.n_features()];
         }
-        let points = described(cloud, &self.params)?;
         let points: Points =
             points.iter().map(|point| standardised(&self.standardisation, point)).collect();
         let n_nearest = (points.len() / self.params.n_centres).max(1);
@@ -180,7 +199,7 @@ impl CbeSpace {
             let nearest = mean_of_nearest(&points, centre, n_nearest);
             [0, 1, 2].map(|axis| nearest[axis] - centre[axis])
         });
-        Ok(features.collect())
+        features.collect()
     }
 
     /// The features of many cells, cells × features.
@@ -190,10 +209,17 @@ impl CbeSpace {
     pub fn embed_all(&self, clouds: &[PointCloud<TissueFrame>]) -> Result<Array2<f64>> {
         let rows: Vec<Vec<f64>> =
             clouds.par_iter().map(|cloud| self.embed(cloud)).collect::<Result<_>>()?;
-        Ok(Array2::from_shape_fn((rows.len(), self.n_features()), |(row, column)| {
-            rows[row][column]
-        }))
+        Ok(self.table(&rows))
     }
+
+    fn table(&self, rows: &[Vec<f64>]) -> Array2<f64> {
+        Array2::from_shape_fn((rows.len(), self.n_features()), |(row, column)| rows[row][column])
+    }
+}
+
+/// The described points of each cell; none for an empty cloud.
+fn all_described(clouds: &[PointCloud<TissueFrame>], params: &CbeParams) -> Result<Vec<Points>> {
+    clouds.par_iter().map(|cloud| described(cloud, params)).collect()
 }
 
 fn check(params: &CbeParams) -> Result<()> {

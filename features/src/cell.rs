@@ -8,9 +8,10 @@ use crate::sweep::Extent;
 /// One cell in its own box. The padding may reach beyond the image, where there is no cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CellMask {
-    inside: Vec<bool>, // [z, y, x], x fastest
+    inside: Vec<u8>, // [z, y, x], x fastest: 1 in the cell, 0 elsewhere
     shape: [usize; 3],
     origin: [isize; 3], // of the box in the image, z, y, x
+    padding: [usize; 3],
     voxel_size: VoxelSize,
 }
 
@@ -20,7 +21,7 @@ impl CellMask {
     pub fn cut(labels: &Labels, label: u32, extent: &Extent, padding: [usize; 3]) -> Self {
         let shape = [0, 1, 2].map(|k| extent.end[k] - extent.first[k] + 2 * padding[k]);
         let origin = [0, 1, 2].map(|k| extent.first[k] as isize - padding[k] as isize);
-        let mut inside = vec![false; shape.iter().product()];
+        let mut inside = vec![0; shape.iter().product()];
         let [_, n_y, n_x] = labels.volume().shape();
         let voxels = labels.volume().as_slice();
         let width = extent.end[2] - extent.first[2];
@@ -34,15 +35,15 @@ impl CellMask {
                 for (inside, &value) in
                     inside[to..to + width].iter_mut().zip(&voxels[from..from + width])
                 {
-                    *inside = value == label;
+                    *inside = u8::from(value == label);
                 }
             }
         }
-        Self { inside, shape, origin, voxel_size: labels.volume().voxel_size() }
+        Self { inside, shape, origin, padding, voxel_size: labels.volume().voxel_size() }
     }
 
-    /// Which voxels of the box are the cell's, `[z, y, x]` with x fastest.
-    pub fn inside(&self) -> &[bool] {
+    /// Which voxels of the box are the cell's, `[z, y, x]` with x fastest: 1 in the cell, else 0.
+    pub fn inside(&self) -> &[u8] {
         &self.inside
     }
 
@@ -62,6 +63,11 @@ impl CellMask {
         self.origin
     }
 
+    /// By how many voxels the box is larger than the cell on either side, `[z, y, x]`.
+    pub fn padding(&self) -> [usize; 3] {
+        self.padding
+    }
+
     /// The physical size of a voxel.
     pub fn voxel_size(&self) -> VoxelSize {
         self.voxel_size
@@ -69,7 +75,7 @@ impl CellMask {
 
     /// The number of voxels of the cell.
     pub fn n_voxels(&self) -> usize {
-        self.inside.iter().filter(|inside| **inside).count()
+        self.inside.iter().map(|inside| usize::from(*inside)).sum()
     }
 
     /// Where voxel `index` of the box lies in the box, `[z, y, x]`.
@@ -127,12 +133,12 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn runs(&mut self, line: &[bool]) -> Vec<Run> {
+    fn runs(&mut self, line: &[u8]) -> Vec<Run> {
         let mut runs = Vec::new();
         let mut start = 0;
         for run in line.chunk_by(|a, b| a == b) {
             let end = start + run.len();
-            if run[0] {
+            if run[0] == 1 {
                 runs.push(Run { start, end, piece: self.parents.len() });
                 self.parents.push(self.parents.len());
             }
@@ -196,7 +202,7 @@ pub(crate) mod tests {
         let labels = solid([3, 4, 5], [2.0, 1.0, 0.5], |point| point == Point3::new(2.0, 3.0, 4.0));
         let cell = only_cell(&labels, [1, 2, 3]);
         assert_eq!(cell.shape(), [3, 5, 7]);
-        let index = cell.inside().iter().position(|inside| *inside).unwrap();
+        let index = cell.inside().iter().position(|inside| *inside == 1).unwrap();
         assert_eq!(cell.point_um(index), Point3::new(2.0, 3.0, 4.0));
     }
 

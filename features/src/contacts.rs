@@ -9,6 +9,7 @@
 use primordia_data::{Labels, VoxelSize};
 
 use crate::cell::CellMask;
+use crate::scan::for_each_difference;
 
 /// Two cells that touch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +41,7 @@ const BLOCK: f64 = 3.0;
 /// `[z, y, x]`.
 struct Faces {
     towards: u32,
-    block: [isize; 3],
+    block: u32,
     counts: [[u32; 2]; 3],
 }
 
@@ -73,24 +74,31 @@ impl Touching {
 /// All faces between the cell and what is not the cell, and the number of faces along `[z, y, x]`
 /// where the image ends.
 fn faces(cell: &CellMask, labels: &Labels) -> (Vec<Faces>, [u64; 3]) {
-    let um = cell.voxel_size().um();
-    let block_um = BLOCK * um.into_iter().fold(0.0, f64::max);
-    let voxels_per_block = um.map(|side| (block_um / side).round() as isize);
-    let strides = cell.strides();
     let (mut faces, mut n_border_faces) = (Vec::<Faces>::new(), [0; 3]);
-    for index in (0..cell.inside().len()).filter(|index| cell.inside()[*index]) {
-        for axis in 0..3 {
-            for (beyond, ahead) in [(index - strides[axis], 0), (index + strides[axis], 1)] {
-                if cell.inside()[beyond] {
-                    continue;
-                }
-                let Some(towards) = label_at(labels, cell, beyond) else {
-                    n_border_faces[axis] += 1;
-                    continue;
+    let (inside, [n_z, n_y, n_x]) = (cell.inside(), cell.shape());
+    let blocks = [0, 1, 2].map(|axis| blocks(cell, axis));
+    let n_blocks = [1, 2].map(|axis| blocks[axis][blocks[axis].len() - 1] + 1);
+    let image_shape = labels.volume().shape();
+    for axis in 0..3 {
+        let stride = cell.strides()[axis];
+        let step = [0, 1, 2].map(|other| isize::from(other == axis));
+        for (z, y) in (0..n_z).flat_map(|z| (0..n_y).map(move |y| (z, y))) {
+            let first = (z * n_y + y) * n_x;
+            let Some(next_line) = inside.get(first + stride..) else { continue };
+            // Both cells name a face by the same one of its two voxels, hence its block.
+            let block_of_line = (blocks[0][z] * n_blocks[0] + blocks[1][y]) * n_blocks[1];
+            for_each_difference(&inside[first..first + n_x], next_line, |x| {
+                let [z, y, x_in_image] = cell.in_image([z, y, x]);
+                let (beyond, ahead) = match inside[first + x] {
+                    1 => ([z + step[0], y + step[1], x_in_image + step[2]], 1),
+                    _ => ([z, y, x_in_image], 0),
                 };
-                // Both cells name the face by the same one of its two voxels.
-                let first = cell.in_image(cell.position(index.min(beyond)));
-                let block = [0, 1, 2].map(|k| first[k].div_euclid(voxels_per_block[k]));
+                if (0..3).any(|k| beyond[k] < 0 || beyond[k] >= image_shape[k] as isize) {
+                    n_border_faces[axis] += 1;
+                    return;
+                }
+                let towards = labels.volume().voxels()[beyond.map(|at| at as usize)];
+                let block = block_of_line + blocks[2][x];
                 match faces.last_mut() {
                     Some(last) if last.towards == towards && last.block == block => {
                         last.counts[axis][ahead] += 1;
@@ -101,16 +109,21 @@ fn faces(cell: &CellMask, labels: &Labels) -> (Vec<Faces>, [u64; 3]) {
                         faces.push(Faces { towards, block, counts });
                     }
                 }
-            }
+            });
         }
     }
     (faces, n_border_faces)
 }
 
-/// The label of a voxel of the cell's box; `None` beyond the image.
-fn label_at(labels: &Labels, cell: &CellMask, index: usize) -> Option<u32> {
-    let [z, y, x] = cell.in_image(cell.position(index)).map(usize::try_from);
-    labels.volume().voxels().get((z.ok()?, y.ok()?, x.ok()?)).copied()
+/// For each position along an axis of the cell's box, its block. Blocks are aligned to the image,
+/// so that both cells of a contact have the same.
+fn blocks(cell: &CellMask, axis: usize) -> Vec<u32> {
+    let um = cell.voxel_size().um();
+    let block_um = BLOCK * um.into_iter().fold(0.0, f64::max);
+    let n_voxels = (block_um / um[axis]).round() as isize;
+    let first = cell.origin()[axis];
+    let block = |at: isize| (at.div_euclid(n_voxels) - first.div_euclid(n_voxels)) as u32;
+    (first..first + cell.shape()[axis] as isize).map(block).collect()
 }
 
 /// The length of the sum of all faces as vectors. Faces that look at one another are roughness and
@@ -127,6 +140,7 @@ fn area_um2(faces: &[Faces], voxel_size: VoxelSize) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // what is compared comes from the same whole numbers
 mod tests {
     use super::*;
     use crate::cell::tests::{only_cell, solid};

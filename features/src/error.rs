@@ -27,6 +27,10 @@ pub enum FeatureError {
     PointNotFinite,
     #[error("a shape space of this kind stores {wanted}, got {found}")]
     Space { found: String, wanted: &'static str },
+    #[error(
+        "cells still overlap at a factor of {factor:.1}; draw them smaller, or let them overlap"
+    )]
+    Overlap { factor: f64 },
     #[error(transparent)]
     Data(#[from] DataError),
 }

@@ -1,6 +1,6 @@
 //! How bright a channel is in each part of a cell.
 
-use nalgebra::{Point3, Vector3};
+use nalgebra::{Matrix3, Point3, Vector3};
 use primordia_data::Volume;
 
 use crate::cell::CellMask;
@@ -46,13 +46,25 @@ impl<'a> Channel<'a> {
             .map_err(|source| FeatureError::ChannelGrid { channel: self.name.to_owned(), source })
     }
 
-    /// Calls `each` with the index in the cell's box and the value of every voxel of the cell.
-    pub(crate) fn for_each_voxel(&self, cell: &CellMask, each: impl FnMut(usize, f64)) {
+    /// The sums over each class of voxels of the cell's box, and whether all values are the same.
+    fn class_sums(&self, cell: &CellMask, classes: &[u8]) -> ([f64; N_CLASSES], bool) {
         match self.voxels {
-            ChannelVoxels::U8(volume) => visit(volume, cell, each),
-            ChannelVoxels::U16(volume) => visit(volume, cell, each),
-            ChannelVoxels::F32(volume) => visit(volume, cell, each),
+            ChannelVoxels::U8(volume) => class_sums(volume, cell, classes),
+            ChannelVoxels::U16(volume) => class_sums(volume, cell, classes),
+            ChannelVoxels::F32(volume) => class_sums(volume, cell, classes),
         }
+    }
+
+    /// The voxels of the cell's box that are brighter than the cell's mean, and the running sum of
+    /// their excess; `None` if the mean is not finite.
+    pub(crate) fn above_mean(&self, cell: &CellMask) -> Option<(Vec<u32>, Vec<f64>)> {
+        let mean = self.class_sums(cell, cell.inside()).0[1] / cell.n_voxels() as f64;
+        let excess = match self.voxels {
+            ChannelVoxels::U8(volume) => above(volume, cell, mean),
+            ChannelVoxels::U16(volume) => above(volume, cell, mean),
+            ChannelVoxels::F32(volume) => above(volume, cell, mean),
+        };
+        mean.is_finite().then_some(excess)
     }
 }
 
@@ -74,24 +86,79 @@ impl<'a> From<&'a Volume<f32>> for ChannelVoxels<'a> {
     }
 }
 
-fn visit<T: Copy + Into<f64>>(
+/// Calls `each` with the first index, the classes and the values of each line of the cell's box,
+/// from its first to its last voxel of a class above 0.
+fn for_each_line<T>(
     volume: &Volume<T>,
     cell: &CellMask,
-    mut each: impl FnMut(usize, f64),
+    classes: &[u8],
+    mut each: impl FnMut(usize, &[u8], &[T]),
 ) {
     let [_, n_y, n_x] = volume.shape();
     let [_, box_y, box_x] = cell.shape();
-    for (line, inside) in cell.inside().chunks_exact(box_x).enumerate() {
-        let Some(first) = inside.iter().position(|inside| *inside) else { continue };
-        // The line holds a voxel of the cell, so it lies in the image.
-        let [z, y, x] = cell.in_image([line / box_y, line % box_y, first]).map(|at| at as usize);
-        let values = volume.as_slice()[(z * n_y + y) * n_x + x..].iter();
-        for ((at, &inside), &value) in inside.iter().enumerate().skip(first).zip(values) {
-            if inside {
-                each(line * box_x + at, value.into());
+    for (line, classes) in classes.chunks_exact(box_x).enumerate() {
+        let Some(start) = classes.iter().position(|class| *class > 0) else { continue };
+        let end = classes.iter().rposition(|class| *class > 0).map_or(start, |last| last + 1);
+        // The line holds a voxel of the cell, so this part of it lies in the image.
+        let [z, y, x] = cell.in_image([line / box_y, line % box_y, start]).map(|at| at as usize);
+        let from = (z * n_y + y) * n_x + x;
+        let values = &volume.as_slice()[from..from + end - start];
+        each(line * box_x + start, &classes[start..end], values);
+    }
+}
+
+fn class_sums<T: Copy + Into<f64> + PartialEq>(
+    volume: &Volume<T>,
+    cell: &CellMask,
+    classes: &[u8],
+) -> ([f64; N_CLASSES], bool) {
+    let mut sums = [0.0; N_CLASSES];
+    let (mut first, mut is_flat) = (None, true);
+    for_each_line(volume, cell, classes, |_, classes, values| {
+        let mut at = 0;
+        for run in classes.chunk_by(|a, b| a == b) {
+            let values = &values[at..at + run.len()];
+            at += run.len();
+            if run[0] > 0 {
+                sums[usize::from(run[0])] += sum(values);
+                let first = *first.get_or_insert(values[0]);
+                is_flat = is_flat && values.iter().all(|value| *value == first);
             }
         }
+    });
+    (sums, is_flat)
+}
+
+/// The sum, in eight interleaved parts: vector units add them all at once.
+fn sum<T: Copy + Into<f64>>(values: &[T]) -> f64 {
+    let mut parts = [0.0; 8];
+    let chunks = values.chunks_exact(8);
+    let rest: f64 = chunks.remainder().iter().map(|&value| value.into()).sum();
+    for chunk in chunks {
+        for (part, &value) in parts.iter_mut().zip(chunk) {
+            *part += value.into();
+        }
     }
+    parts.iter().sum::<f64>() + rest
+}
+
+fn above<T: Copy + Into<f64>>(
+    volume: &Volume<T>,
+    cell: &CellMask,
+    mean: f64,
+) -> (Vec<u32>, Vec<f64>) {
+    let (mut voxels, mut cumulated, mut total) = (Vec::new(), Vec::new(), 0.0);
+    for_each_line(volume, cell, cell.inside(), |start, classes, values| {
+        for ((index, class), &value) in (start as u32..).zip(classes).zip(values) {
+            let excess: f64 = value.into() - mean;
+            if *class == 1 && excess > 0.0 {
+                total += excess;
+                voxels.push(index);
+                cumulated.push(total);
+            }
+        }
+    });
+    (voxels, cumulated)
 }
 
 /// The parts of a cell over which channels are summed.
@@ -109,19 +176,16 @@ pub(crate) enum Region {
     Basal,
 }
 
-/// How much of each voxel of a cell's box belongs to each region.
+/// To which regions each voxel of a cell's box belongs.
 pub(crate) struct Regions {
-    voxels: Vec<(bool, Half)>, // whether in the membrane, and which half
+    /// 0 outside the cell, else 1 + 3 × (in the membrane) + (0 basal, 1 cut by the middle
+    /// plane, 2 apical).
+    classes: Vec<u8>,
     /// The number of voxels of each region; those cut by the middle plane count half.
     sizes: [f64; 5],
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Half {
-    Apical,
-    Basal,
-    Both,
-}
+const N_CLASSES: usize = 7;
 
 impl Regions {
     /// The regions of a cell with this membrane shell, whose halves meet at `centroid_um`;
@@ -132,50 +196,41 @@ impl Regions {
         centroid_um: Point3<f64>,
         apical: Vector3<f64>,
     ) -> Self {
+        let side_um = cell.voxel_size().um();
         // Voxel centres this close to the plane lie on it, whatever the rounding.
-        let rounding = 1e-6 * cell.voxel_size().um().into_iter().fold(f64::MAX, f64::min);
-        let voxels: Vec<(bool, Half)> = (0..cell.inside().len())
-            .map(|index| {
-                if !cell.inside()[index] {
-                    return (false, Half::Both);
-                }
-                let height_um = apical.dot(&(cell.point_um(index) - centroid_um));
-                let half = match height_um {
-                    height if height > rounding => Half::Apical,
-                    height if height < -rounding => Half::Basal,
-                    _ => Half::Both,
-                };
-                (shell[index], half)
-            })
-            .collect();
-        let mut regions = Self { voxels, sizes: [0.0; 5] };
-        let mut sizes = [0.0; 5];
-        for (index, _) in cell.inside().iter().enumerate().filter(|(_, inside)| **inside) {
-            regions.add(&mut sizes, index, 1.0);
+        let rounding = 1e-6 * side_um.into_iter().fold(f64::MAX, f64::min);
+        let n_x = cell.shape()[2];
+        let mut classes = Vec::with_capacity(shell.len());
+        for (line, inside) in cell.inside().chunks_exact(n_x).enumerate() {
+            let start_um = apical.dot(&(cell.point_um(line * n_x) - centroid_um));
+            let in_shell = &shell[line * n_x..];
+            classes.extend(inside.iter().zip(in_shell).enumerate().map(|(x, (inside, shell))| {
+                let height_um = start_um + x as f64 * side_um[2] * apical.x;
+                let half = u8::from(height_um > -rounding) + u8::from(height_um > rounding);
+                inside * (1 + 3 * u8::from(*shell) + half)
+            }));
         }
-        regions.sizes = sizes;
-        regions
+        let mut counts = [0_u32; N_CLASSES];
+        for class in &classes {
+            counts[usize::from(*class)] += 1;
+        }
+        Self { classes, sizes: by_region(counts.map(f64::from)) }
     }
 
     /// Whether no voxel lies deeper than the membrane shell.
     pub(crate) fn is_all_membrane(&self) -> bool {
         self.sizes[Region::Inside as usize] == 0.0
     }
+}
 
-    #[inline]
-    fn add(&self, sums: &mut [f64; 5], index: usize, value: f64) {
-        let (in_membrane, half) = self.voxels[index];
-        sums[Region::Whole as usize] += value;
-        sums[if in_membrane { Region::Membrane } else { Region::Inside } as usize] += value;
-        match half {
-            Half::Apical => sums[Region::Apical as usize] += value,
-            Half::Basal => sums[Region::Basal as usize] += value,
-            Half::Both => {
-                sums[Region::Apical as usize] += 0.5 * value;
-                sums[Region::Basal as usize] += 0.5 * value;
-            }
-        }
-    }
+/// From sums over classes of voxels to sums over regions.
+fn by_region(
+    [_, basal, middle, apical, shell_basal, shell_middle, shell_apical]: [f64; 7],
+) -> [f64; 5] {
+    let membrane = shell_basal + shell_middle + shell_apical;
+    let inside = basal + middle + apical;
+    let half = 0.5 * (middle + shell_middle);
+    [membrane + inside, membrane, inside, apical + shell_apical + half, basal + shell_basal + half]
 }
 
 /// The intensities of one channel in one cell.
@@ -183,8 +238,9 @@ impl Regions {
 pub struct Intensities {
     sums: [f64; 5],
     sizes: [f64; 5],
-    lowest: f64,
-    highest: f64,
+    is_flat: bool,
+    /// From the cell's centroid to that of the channel above its mean, in the tissue's frame.
+    polarity_um: Option<Vector3<f64>>,
 }
 
 impl Intensities {
@@ -195,17 +251,37 @@ impl Intensities {
         label: u32,
         regions: &Regions,
     ) -> Result<Self> {
-        let mut sums = [0.0; 5];
-        let (mut lowest, mut highest) = (f64::INFINITY, f64::NEG_INFINITY);
-        channel.for_each_voxel(cell, |index, value| {
-            regions.add(&mut sums, index, value);
-            lowest = lowest.min(value);
-            highest = highest.max(value);
-        });
+        let (sums, is_flat) = channel.class_sums(cell, &regions.classes);
+        let sums = by_region(sums);
         if !sums[0].is_finite() {
             return Err(FeatureError::NotFinite { channel: channel.name.to_owned(), cell: label });
         }
-        Ok(Self { sums, sizes: regions.sizes, lowest, highest })
+        Ok(Self { sums, sizes: regions.sizes, is_flat, polarity_um: None })
+    }
+
+    /// Adds where in the cell the channel is: the mean place of what is above its mean, relative
+    /// to `centroid_um`, turned to the tissue by `rotation`.
+    pub(crate) fn with_polarity(
+        mut self,
+        channel: &Channel,
+        cell: &CellMask,
+        centroid_um: Point3<f64>,
+        rotation: &Matrix3<f64>,
+    ) -> Self {
+        let Some((voxels, cumulated)) = channel.above_mean(cell) else { return self };
+        let (mut sum, mut before) = (Vector3::zeros(), 0.0);
+        for (index, total) in voxels.into_iter().zip(cumulated) {
+            sum += (total - before) * (cell.point_um(index as usize) - centroid_um);
+            before = total;
+        }
+        self.polarity_um = (before > 0.0).then(|| rotation * sum / before);
+        self
+    }
+
+    /// From the cell's centroid to the mean place of what is above the channel's mean, along the
+    /// tissue's x, y, z in µm; NaN without signal.
+    pub(crate) fn polarity_um(&self) -> Vector3<f64> {
+        self.polarity_um.unwrap_or_else(|| Vector3::repeat(f64::NAN))
     }
 
     /// The sum over the voxels of a region.
@@ -220,6 +296,6 @@ impl Intensities {
 
     /// Whether every voxel of the cell has the same value, so that nothing stands out.
     pub fn is_flat(&self) -> bool {
-        self.lowest >= self.highest
+        self.is_flat
     }
 }

@@ -5,18 +5,23 @@
 //! [`intensity`] its brightness. [`registry`] is the one list of what is measured.
 //!
 //! [`landmarks`] turns a cell, or a protein in it, into a cloud of points; [`cbe`] turns clouds
-//! of many cells into a space, and each cloud into a point of it.
+//! of many cells into a space, and each cloud into a point of it. [`harmonics`] describes a surface
+//! so that it can be drawn again. [`explode`] draws the cells of a tissue apart.
 
 pub mod cbe;
 pub mod cell;
 pub mod contacts;
 pub mod error;
+pub mod explode;
+pub mod harmonics;
 pub mod intensity;
 pub mod landmarks;
 pub mod measure;
 pub mod mesh;
+pub mod moments;
 mod points;
 pub mod registry;
+mod scan;
 pub mod shape;
 pub mod shell;
 mod smooth;
@@ -25,9 +30,12 @@ pub mod sweep;
 pub use cbe::{CbeFrame, CbeParams, CbeSpace};
 pub use contacts::Contact;
 pub use error::{FeatureError, Result};
+pub use explode::{ExplodeAbout, ExplodeParams, Exploded, explode, explode_without_overlap};
+pub use harmonics::{CellHarmonics, Harmonics, HarmonicsParams, cell_harmonics};
 pub use intensity::Channel;
 pub use landmarks::{
-    LandmarkParams, sample_protein_landmarks, sample_shape_landmarks, turned_to_tissue,
+    LandmarkParams, Placement, sample_protein_landmarks, sample_shape_landmarks, turned_to_tissue,
 };
 pub use measure::{CellQuality, MeasureParams, Measured, measure};
 pub use mesh::Mesh;
+pub use moments::{moment_names, moments};

@@ -12,7 +12,7 @@ use crate::cell::CellMask;
 use crate::contacts::{Contact, Touching};
 use crate::error::{FeatureError, Result, positive};
 use crate::intensity::{Channel, Intensities, Regions};
-use crate::mesh::{cell_mesh, mask_area_um2, mesh_padding};
+use crate::mesh::{cell_mesh, mask_area_um2};
 use crate::registry;
 use crate::shape::{CellShape, SurfaceShape};
 use crate::shell::membrane_shell;
@@ -169,8 +169,7 @@ impl Task<'_> {
     fn measure_cell(&self, label: u32, extent: &Extent) -> Result<Cell> {
         let image = self.labels.volume();
         let voxel_size = image.voxel_size();
-        let padding = mesh_padding(voxel_size, self.smoothing_um);
-        let mask = CellMask::cut(self.labels, label, extent, padding);
+        let mask = CellMask::cut(self.labels, label, extent, [1; 3]);
         let mesh = cell_mesh(&mask, self.smoothing_um);
         let touching = Touching::of(&mask, self.labels);
         let centroid_um = extent.centroid_um(voxel_size);
@@ -197,7 +196,10 @@ impl Task<'_> {
         let intensities = self
             .channels
             .iter()
-            .map(|channel| Intensities::of(channel, &mask, label, &regions))
+            .map(|channel| {
+                let found = Intensities::of(channel, &mask, label, &regions)?;
+                Ok(found.with_polarity(channel, &mask, centroid_um, &self.to_tissue.rotation()))
+            })
             .collect::<Result<Vec<_>>>()?;
         let quality = CellQuality {
             n_voxels: extent.n_voxels,
@@ -323,6 +325,9 @@ mod tests {
         assert_relative_eq!(mean("actin_mean_apical"), 1.8, epsilon = 1e-12);
         assert_relative_eq!(mean("actin_mean_basal"), 4.2, epsilon = 1e-12);
         assert_relative_eq!(mean("actin_sum_membrane") + mean("actin_sum_inside"), 375.0);
+        // Above the mean of 3 are 1 at x = 4 and 2 at x = 5: 5/3 from the middle, downwards.
+        assert_relative_eq!(mean("actin_polarity_z_um"), -5.0 / 3.0, epsilon = 1e-12);
+        assert_relative_eq!(mean("actin_polarity_um"), 5.0 / 3.0, epsilon = 1e-12);
     }
     const PI_HALF: f64 = std::f64::consts::FRAC_PI_2;
 
@@ -347,6 +352,7 @@ mod tests {
         assert!(found.table.values().iter().all(|value| value.is_finite()));
         let nan = |name: &str| found.intensity.column(name).unwrap().iter().all(|v| v.is_nan());
         assert!(nan("actin_mean_inside") && !nan("actin_mean_membrane"));
+        assert!(nan("actin_polarity_um"), "without signal");
     }
 
     #[test]

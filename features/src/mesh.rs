@@ -15,7 +15,8 @@ use std::sync::LazyLock;
 use nalgebra::{Point3, Vector3};
 
 use crate::cell::CellMask;
-use crate::smooth::smoothed;
+use crate::scan::{for_each_difference, for_each_mixed_cube};
+use crate::smooth::Field;
 
 /// A closed surface: triangles between points, counter-clockwise as seen from outside.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -25,6 +26,10 @@ pub struct Mesh {
 }
 
 impl Mesh {
+    pub(crate) fn new(vertices: Vec<Point3<f64>>, triangles: Vec<[u32; 3]>) -> Self {
+        Self { vertices, triangles }
+    }
+
     /// The corners of the triangles, x, y, z in µm.
     pub fn vertices(&self) -> &[Point3<f64>] {
         &self.vertices
@@ -76,44 +81,28 @@ impl Mesh {
     }
 }
 
-/// How much padding `[z, y, x]` a cell's box needs for [`cell_mesh`].
-pub fn mesh_padding(voxel_size: primordia_data::VoxelSize, smoothing_um: f64) -> [usize; 3] {
-    voxel_size.um().map(|side| (1.5 * smoothing_um / side).ceil() as usize + 1)
+/// The surface of a cell; the mesh encloses the cell's volume.
+///
+/// `smoothing_um` is the standard deviation of the Gaussian that takes away the stairs. Triangles
+/// are about as long, or as a voxel where that is longer.
+pub fn cell_mesh(cell: &CellMask, smoothing_um: f64) -> Mesh {
+    let field = Field::smoothed(cell, smoothing_um);
+    let volume_um3 = cell.n_voxels() as f64 * cell.voxel_size().volume_um3();
+    march(&field, enclosing_level(cell, &field)).scaled_to_volume(volume_um3)
 }
 
-/// The surface of a cell whose box has [`mesh_padding`]. The mesh encloses the cell's volume.
-///
-/// `smoothing_um` is the standard deviation of the Gaussian that takes away the stairs.
-pub fn cell_mesh(cell: &CellMask, smoothing_um: f64) -> Mesh {
-    let mut field = smoothed(cell, smoothing_um);
-    close(&mut field, cell.shape());
-    let n_voxels = cell.n_voxels();
-    let level = level_enclosing(&field, n_voxels);
-    let volume_um3 = n_voxels as f64 * cell.voxel_size().volume_um3();
-    march(cell, &field, level).scaled_to_volume(volume_um3)
+/// The level above which as much of the field lies as the cell is large.
+pub(crate) fn enclosing_level(cell: &CellMask, field: &Field) -> f32 {
+    let volume_um3 = cell.n_voxels() as f64 * cell.voxel_size().volume_um3();
+    let n_values = volume_um3 / field.spacing_um().iter().product::<f64>();
+    level_enclosing(&field.values, (n_values.round() as usize).max(1))
 }
 
 /// The area in µm² of marching cubes on the bare mask, as published: too large by 8 % for balls
 /// of cubic voxels, and more for longer ones.
 pub fn mask_area_um2(cell: &CellMask) -> f64 {
     let mut counts = [0_u64; 256];
-    let [n_z, n_y, n_x] = cell.shape();
-    let inside = cell.inside();
-    for z in 0..n_z - 1 {
-        for y in 0..n_y - 1 {
-            let lines = [(z, y), (z, y + 1), (z + 1, y), (z + 1, y + 1)]
-                .map(|(z, y)| &inside[(z * n_y + y) * n_x..][..n_x]);
-            let column = |x: usize| {
-                (0..4).fold(0_usize, |bits, line| bits | usize::from(lines[line][x]) << (2 * line))
-            };
-            let mut left = column(0);
-            for x in 1..n_x {
-                let right = column(x);
-                counts[left | right << 1] += 1;
-                left = right;
-            }
-        }
-    }
+    for_each_mixed_cube(cell.inside(), cell.shape(), |_, corners| counts[corners] += 1);
     let [dz, dy, dx] = cell.voxel_size().um();
     let middle = |edge: u8| {
         let (a, b) = EDGES[usize::from(edge)];
@@ -127,25 +116,13 @@ pub fn mask_area_um2(cell: &CellMask) -> f64 {
     TRIANGLES.iter().zip(counts).map(|(triangles, n)| n as f64 * area(triangles)).sum()
 }
 
-/// Empties the faces of the box, so that the surface closes inside.
-fn close(field: &mut [f32], [n_z, n_y, n_x]: [usize; 3]) {
-    for (line, values) in field.chunks_exact_mut(n_x).enumerate() {
-        let (z, y) = (line / n_y, line % n_y);
-        if z == 0 || z == n_z - 1 || y == 0 || y == n_y - 1 {
-            values.fill(0.0);
-        }
-        values[0] = 0.0;
-        values[n_x - 1] = 0.0;
-    }
-}
-
-/// The level above which `n_voxels` of the field lie.
-fn level_enclosing(field: &[f32], n_voxels: usize) -> f32 {
-    let mut values: Vec<f32> = field.iter().copied().filter(|value| *value > 0.0).collect();
-    if values.len() <= n_voxels {
+/// The level above which `n_above` of the values lie.
+fn level_enclosing(values: &[f32], n_above: usize) -> f32 {
+    let mut values: Vec<f32> = values.iter().copied().filter(|value| *value > 0.0).collect();
+    if values.len() <= n_above {
         return values.into_iter().fold(f32::MAX, f32::min) / 2.0;
     }
-    let (above, &mut next, _) = values.select_nth_unstable_by(n_voxels, |a, b| b.total_cmp(a));
+    let (above, &mut next, _) = values.select_nth_unstable_by(n_above, |a, b| b.total_cmp(a));
     let (lowest, highest) =
         above.iter().fold((f32::MAX, 0.0_f32), |(low, high), v| (low.min(*v), high.max(*v)));
     // Where ties leave nothing above the level, it moves below the top.
@@ -216,94 +193,74 @@ fn triangles_of(corners_inside: usize) -> Vec<[u8; 3]> {
     triangles
 }
 
-/// The vertices on the edges of two neighbouring planes of voxels, and between them.
-struct Vertices<'a> {
-    cell: &'a CellMask,
-    field: &'a [f32],
-    level: f32,
-    points: Vec<Point3<f64>>,
-    /// For each voxel of a plane, the vertex on its edge towards larger x, y (of the lower and
-    /// the upper plane) and z.
-    lower: [Vec<u32>; 2],
-    upper: [Vec<u32>; 2],
-    between: Vec<u32>,
-}
-
-impl Vertices<'_> {
-    /// Makes the vertices on the edges along `axis` (0 is x) of the voxels of plane `z`.
-    fn along(&mut self, axis: usize, z: usize) -> Vec<u32> {
-        let [n_z, n_y, n_x] = self.cell.shape();
-        let [plane, line, _] = self.cell.strides();
-        let stride = [1, line, plane][axis];
-        let mut made = vec![0; plane];
-        if axis == 2 && z + 1 >= n_z {
-            return made;
-        }
-        for y in 0..n_y - usize::from(axis == 1) {
-            for x in 0..n_x - usize::from(axis == 0) {
-                let here = (z * n_y + y) * n_x + x;
-                let (a, b) = (self.field[here], self.field[here + stride]);
-                if (a > self.level) != (b > self.level) {
-                    made[y * n_x + x] = self.points.len() as u32;
-                    let mut position = self.cell.in_image([z, y, x]).map(|at| at as f64);
-                    position[2 - axis] += f64::from((self.level - a) / (b - a));
-                    let [dz, dy, dx] = self.cell.voxel_size().um();
-                    let [z, y, x] = position;
-                    self.points.push(Point3::new(x * dx, y * dy, z * dz));
-                }
-            }
-        }
-        made
-    }
-
-    /// The vertex on `edge` of the cube whose first corner is voxel `here` of the lower plane.
-    fn on_edge(&self, edge: u8, here: usize, line: usize) -> u32 {
-        match edge {
-            0 => self.lower[0][here],
-            1 => self.lower[0][here + line],
-            2 => self.upper[0][here],
-            3 => self.upper[0][here + line],
-            4 => self.lower[1][here],
-            5 => self.lower[1][here + 1],
-            6 => self.upper[1][here],
-            7 => self.upper[1][here + 1],
-            8 => self.between[here],
-            9 => self.between[here + 1],
-            10 => self.between[here + line],
-            _ => self.between[here + line + 1],
-        }
-    }
-}
-
-/// The surface where `field`, on the grid of the cell's box, passes `level`.
-fn march(cell: &CellMask, field: &[f32], level: f32) -> Mesh {
-    let [n_z, n_y, n_x] = cell.shape();
-    let [lower, upper] = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
-    let mut vertices =
-        Vertices { cell, field, level, points: Vec::new(), lower, upper, between: Vec::new() };
-    vertices.upper = [vertices.along(0, 0), vertices.along(1, 0)];
+/// The surface where `field` passes `level`.
+fn march(field: &Field, level: f32) -> Mesh {
+    let above: Vec<u8> = field.values.iter().map(|value| u8::from(*value > level)).collect();
+    let (vertices, edges) = vertices(field, &above, level);
+    let strides = [1, field.shape[2], field.shape[1] * field.shape[2]];
     let mut triangles = Vec::new();
-    for z in 0..n_z - 1 {
-        vertices.between = vertices.along(2, z);
-        let upper = [vertices.along(0, z + 1), vertices.along(1, z + 1)];
-        vertices.lower = std::mem::replace(&mut vertices.upper, upper);
-        for y in 0..n_y - 1 {
-            let lines = [(z, y), (z, y + 1), (z + 1, y), (z + 1, y + 1)]
-                .map(|(z, y)| &field[(z * n_y + y) * n_x..][..n_x]);
-            let column = |x: usize| {
-                (0..4).fold(0, |bits, k| bits | usize::from(lines[k][x] > level) << (2 * k))
-            };
-            let mut left = column(0);
-            for x in 0..n_x - 1 {
-                let right = column(x + 1);
-                for triangle in &TRIANGLES[left | right << 1] {
-                    triangles.push(triangle.map(|edge| vertices.on_edge(edge, y * n_x + x, n_x)));
-                }
-                left = right;
-            }
+    for_each_mixed_cube(&above, field.shape, |[z, y, x], corners| {
+        let here = z * strides[2] + y * strides[1] + x;
+        for triangle in &TRIANGLES[corners] {
+            triangles.push(triangle.map(|edge| {
+                let (first, second) = EDGES[usize::from(edge)];
+                let axis = (first ^ second).trailing_zeros() as usize;
+                let corner = (0..3).map(|k| (first >> k & 1) * strides[k]).sum::<usize>();
+                edges.vertex(here + corner, axis)
+            }));
         }
+    });
+    Mesh { vertices, triangles }
+}
+
+/// From an edge of the grid to the vertex on it: for each axis (0 is x), the edges with a vertex
+/// in ascending order, and where in that order each line of voxels begins.
+struct Edges {
+    voxels: [Vec<u32>; 3],
+    line_starts: [Vec<u32>; 3],
+    first_vertices: [u32; 3],
+    line_length: usize,
+}
+
+impl Edges {
+    /// The vertex on the edge that leads from `voxel` along `axis`.
+    fn vertex(&self, voxel: usize, axis: usize) -> u32 {
+        let line = voxel / self.line_length;
+        let [start, end] = [line, line + 1].map(|line| self.line_starts[axis][line] as usize);
+        let in_line = &self.voxels[axis][start..end];
+        let rank = in_line.binary_search(&(voxel as u32)).unwrap_or_default();
+        self.first_vertices[axis] + (start + rank) as u32
     }
-    Mesh { vertices: vertices.points, triangles }
+}
+
+/// A vertex for every edge of the grid whose ends lie on either side of the level.
+fn vertices(field: &Field, above: &[u8], level: f32) -> (Vec<Point3<f64>>, Edges) {
+    let [_, n_y, n_x] = field.shape;
+    let mut points = Vec::new();
+    let mut edges = Edges {
+        voxels: Default::default(),
+        line_starts: Default::default(),
+        first_vertices: [0; 3],
+        line_length: n_x,
+    };
+    for axis in 0..3 {
+        edges.first_vertices[axis] = points.len() as u32;
+        let stride = [1, n_x, n_y * n_x][axis];
+        for (line, first) in (0..above.len()).step_by(n_x).enumerate() {
+            edges.line_starts[axis].push(edges.voxels[axis].len() as u32);
+            let length = n_x - usize::from(axis == 0);
+            let Some(ahead) = above.get(first + stride..first + stride + length) else { continue };
+            for_each_difference(&above[first..first + length], ahead, |x| {
+                let (a, b) = (field.values[first + x], field.values[first + x + stride]);
+                let mut point = field.point_um([line / n_y, line % n_y, x]);
+                point[axis] += f64::from((level - a) / (b - a)) * field.spacing_um()[2 - axis];
+                points.push(point);
+                edges.voxels[axis].push((first + x) as u32);
+            });
+        }
+        edges.line_starts[axis].push(edges.voxels[axis].len() as u32);
+    }
+    (points, edges)
 }
 
 #[cfg(test)]
@@ -327,7 +284,7 @@ mod tests {
         );
         let labels = solid(shape, um, |point| inside(point - middle));
         let smoothing_um = um[0];
-        let cell = only_cell(&labels, mesh_padding(labels.volume().voxel_size(), smoothing_um));
+        let cell = only_cell(&labels, [1; 3]);
         cell_mesh(&cell, smoothing_um)
     }
 
@@ -359,9 +316,7 @@ mod tests {
                 corners >> (4.0 * p.z + 2.0 * p.y + p.x) as u32 & 1 == 1
             });
             let cell = only_cell(&labels, [1; 3]);
-            let field: Vec<f32> =
-                cell.inside().iter().map(|inside| f32::from(u8::from(*inside))).collect();
-            let mesh = march(&cell, &field, 0.5);
+            let mesh = march(&Field::of_mask(&cell), 0.5);
             let mut edges = HashSet::new();
             for [a, b, c] in mesh.triangles() {
                 for edge in [(a, b), (b, c), (c, a)] {
@@ -377,7 +332,7 @@ mod tests {
     #[test]
     fn one_voxel_has_a_closed_surface_of_its_volume() {
         let labels = solid([1; 3], [0.5, 0.1, 0.1], |_| true);
-        let cell = only_cell(&labels, mesh_padding(labels.volume().voxel_size(), 0.5));
+        let cell = only_cell(&labels, [1; 3]);
         assert_relative_eq!(cell_mesh(&cell, 0.5).volume_um3(), 0.005, max_relative = 1e-9);
     }
 }

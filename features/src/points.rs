@@ -55,9 +55,12 @@ fn squared_distance(a: [f32; 3], b: [f32; 3]) -> f32 {
     (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2) + (a[2] - b[2]).powi(2)
 }
 
+/// A round that lessens the spread by less than this part is the last.
+const SETTLED: f64 = 1e-4;
+
 /// Lloyd's k-means from a k-means++ start (Arthur & Vassilvitskii 2007): the centres, and the
-/// mean squared distance of points to the nearest of them. Stops when no point changes its
-/// centre, at the latest after `max_rounds`.
+/// mean squared distance of points to the nearest of them. Stops when a round lessens that by under
+/// 0.01 %, at the latest after `max_rounds`.
 pub(crate) fn k_means(
     points: &Points,
     n_centres: usize,
@@ -65,13 +68,13 @@ pub(crate) fn k_means(
     rng: &mut impl Rng,
 ) -> (Points, f64) {
     let mut centres = spread_out(points, n_centres, rng);
-    let mut nearest = vec![u32::MAX; points.len()];
     let mut spread = f64::INFINITY;
     for _ in 0..max_rounds {
-        let round = assign(points, &centres, &mut nearest);
+        let round = assign(points, &centres);
+        let before = spread;
         spread = round.squared / points.len() as f64;
         centres = round.centres(&centres);
-        if !round.changed {
+        if spread >= (1.0 - SETTLED) * before {
             break;
         }
     }
@@ -127,13 +130,12 @@ struct Round {
     sums: Vec<[f64; 3]>,
     counts: Vec<u32>,
     squared: f64,
-    changed: bool,
 }
 
 impl Round {
     fn nothing(n_centres: usize) -> Self {
         let (sums, counts) = (vec![[0.0; 3]; n_centres], vec![0; n_centres]);
-        Self { sums, counts, squared: 0.0, changed: false }
+        Self { sums, counts, squared: 0.0 }
     }
 
     fn add(mut self, other: &Self) -> Self {
@@ -144,7 +146,6 @@ impl Round {
             *count += more;
         }
         self.squared += other.squared;
-        self.changed |= other.changed;
         self
     }
 
@@ -159,19 +160,16 @@ impl Round {
 }
 
 /// Gives every point its nearest centre.
-fn assign(points: &Points, centres: &Points, nearest: &mut [u32]) -> Round {
+fn assign(points: &Points, centres: &Points) -> Round {
     const CHUNK: usize = 4096;
     let [x, y, z] = &points.axes;
-    let rounds: Vec<Round> = nearest
-        .par_chunks_mut(CHUNK)
-        .zip(x.par_chunks(CHUNK).zip(y.par_chunks(CHUNK)).zip(z.par_chunks(CHUNK)))
-        .map(|(nearest, ((x, y), z))| assign_chunk([x, y, z], centres, nearest))
-        .collect();
+    let chunks = x.par_chunks(CHUNK).zip(y.par_chunks(CHUNK)).zip(z.par_chunks(CHUNK));
+    let rounds: Vec<Round> = chunks.map(|((x, y), z)| assign_chunk([x, y, z], centres)).collect();
     rounds.iter().fold(Round::nothing(centres.len()), Round::add)
 }
 
-fn assign_chunk([x, y, z]: [&[f32]; 3], centres: &Points, nearest: &mut [u32]) -> Round {
-    let n = nearest.len();
+fn assign_chunk([x, y, z]: [&[f32]; 3], centres: &Points) -> Round {
+    let n = x.len();
     let mut best = vec![f32::INFINITY; n];
     let mut found = vec![0_u32; n];
     for (index, [cx, cy, cz]) in (0..).zip(centres.iter()) {
@@ -183,7 +181,6 @@ fn assign_chunk([x, y, z]: [&[f32]; 3], centres: &Points, nearest: &mut [u32]) -
         }
     }
     let mut round = Round::nothing(centres.len());
-    round.changed = nearest != found;
     for (index, &centre) in found.iter().enumerate() {
         let centre = centre as usize;
         for (sum, axis) in round.sums[centre].iter_mut().zip([x, y, z]) {
@@ -192,7 +189,6 @@ fn assign_chunk([x, y, z]: [&[f32]; 3], centres: &Points, nearest: &mut [u32]) -
         round.counts[centre] += 1;
         round.squared += f64::from(best[index]);
     }
-    nearest.copy_from_slice(&found);
     round
 }
 

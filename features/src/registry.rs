@@ -55,6 +55,7 @@ pub fn all() -> impl Iterator<Item = Description> {
 const ATLAS: &str = "Hartmann et al. 2020, doi:10.7554/eLife.55913";
 const WADELL: &str = "Wadell 1935, doi:10.1086/624298";
 const MARCHING_CUBES: &str = "Lorensen & Cline 1987, doi:10.1145/37402.37422";
+const POLARITY: &str = "mean of the landmarks of Hartmann et al. 2020, doi:10.7554/eLife.55913";
 const FORMULA: &str = "closed form";
 
 macro_rules! features {
@@ -157,6 +158,18 @@ pub const INTENSITY: &[Feature<Intensities>] = features![
         |channel| channel.sum(Region::Apical);
     "sum_basal", "intensity", ATLAS, "Sum below the centroid along the tissue's z",
         |channel| channel.sum(Region::Basal);
+    "polarity_x_um", "µm", POLARITY,
+        "From the centroid to the mean place of what is above the cell's mean, along the tissue's x",
+        |channel| channel.polarity_um().x;
+    "polarity_y_um", "µm", POLARITY,
+        "From the centroid to the mean place of what is above the cell's mean, along the tissue's y",
+        |channel| channel.polarity_um().y;
+    "polarity_z_um", "µm", POLARITY,
+        "From the centroid to the mean place of what is above the cell's mean, along the tissue's z",
+        |channel| channel.polarity_um().z;
+    "polarity_um", "µm", POLARITY,
+        "Distance from the centroid to the mean place of what is above the cell's mean",
+        |channel| channel.polarity_um().norm();
 ];
 
 /// √(1 − b²/a²) of two of the principal lengths.

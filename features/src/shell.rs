@@ -1,6 +1,7 @@
 //! How deep inside its cell each voxel lies: the membrane shell and what it encloses.
 
 use crate::cell::CellMask;
+use crate::scan::for_each_difference;
 
 /// Voxels whose depth is the shell's thickness are in it, rounding or not.
 const ROUNDING: f32 = 1.0 + 1e-5;
@@ -14,17 +15,16 @@ const ROUNDING: f32 = 1.0 + 1e-5;
 /// its minimum is found axis by axis (Felzenszwalb & Huttenlocher 2012,
 /// doi:10.4086/toc.2012.v008a019), looking no further than the thickness.
 pub fn membrane_shell(cell: &CellMask, thickness_um: f64, image_shape: [usize; 3]) -> Vec<bool> {
-    let shape = cell.shape();
-    let [_, n_y, n_x] = shape;
-    let um = cell.voxel_size().um();
-    let gaps = um.map(|side| squared_gaps(side, thickness_um));
-    let mut along_x: Vec<f32> = Vec::with_capacity(cell.inside().len());
-    for (line, inside) in cell.inside().chunks_exact(n_x).enumerate() {
-        let in_image = range_in_image(cell, image_shape, 2);
-        let line_in_image = range_in_image(cell, image_shape, 0).contains(&(line / n_y))
-            && range_in_image(cell, image_shape, 1).contains(&(line % n_y));
-        along_x
-            .extend(line_distances(inside, &gaps[2], |x| line_in_image && in_image.contains(&x)));
+    let [n_z, n_y, n_x] = cell.shape();
+    let gaps = cell.voxel_size().um().map(|side| squared_gaps(side, thickness_um));
+    let in_image = [0, 1, 2].map(|axis| range_in_image(cell, image_shape, axis));
+    let mut along_x = vec![f32::INFINITY; n_z * n_y * n_x];
+    let lines = cell.inside().chunks_exact(n_x).zip(along_x.chunks_exact_mut(n_x));
+    for (line, (inside, distances)) in lines.enumerate() {
+        if in_image[0].contains(&(line / n_y)) && in_image[1].contains(&(line % n_y)) {
+            let x = in_image[2].clone();
+            line_distances(&inside[x.clone()], &gaps[2], &mut distances[x]);
+        }
     }
     let mut along_y = along_x.clone();
     let plane = n_y * n_x;
@@ -35,11 +35,8 @@ pub fn membrane_shell(cell: &CellMask, thickness_um: f64, image_shape: [usize; 3
     along_z.copy_from_slice(&along_y);
     nearest_of_blocks(&along_y, &mut along_z, plane, &gaps[0]);
     let limit = (thickness_um * thickness_um) as f32 * ROUNDING;
-    along_z
-        .iter()
-        .zip(cell.inside())
-        .map(|(distance, &inside)| inside && *distance <= limit)
-        .collect()
+    let in_shell = |(distance, inside): (&f32, &u8)| *inside == 1 && *distance <= limit;
+    along_z.iter().zip(cell.inside()).map(in_shell).collect()
 }
 
 /// Squared distances in µm² from a centre to the boxes of the voxels 1, 2, … steps away, as far as
@@ -57,29 +54,22 @@ fn range_in_image(cell: &CellMask, image: [usize; 3], axis: usize) -> std::ops::
     first..end
 }
 
-/// For each voxel of a line, the squared distance to the nearest voxel that is in the image and
-/// not in the cell; infinite where none is in reach.
-fn line_distances(
-    inside: &[bool],
-    gaps: &[f32],
-    in_image: impl Fn(usize) -> bool,
-) -> impl Iterator<Item = f32> {
-    let mut steps = vec![usize::MAX; inside.len()];
-    let mut sweep = |order: &mut dyn Iterator<Item = usize>| {
-        let mut since = usize::MAX;
-        for x in order {
-            let outside = !inside[x] && in_image(x);
-            since = if outside { 0 } else { since.saturating_add(1) };
-            steps[x] = steps[x].min(since);
+/// For each voxel of a line, the squared distance to the nearest voxel outside the cell; what is
+/// not in reach stays as it is.
+fn line_distances(inside: &[u8], gaps: &[f32], distances: &mut [f32]) {
+    for (distance, inside) in distances.iter_mut().zip(inside) {
+        *distance = if *inside == 1 { f32::INFINITY } else { 0.0 };
+    }
+    for_each_difference(&inside[..inside.len() - 1], &inside[1..], |x| {
+        // Voxels x and x + 1 differ: the distance grows from here into the cell.
+        for (step, &gap) in gaps.iter().enumerate() {
+            let at = if inside[x] == 1 { x.checked_sub(step) } else { Some(x + 1 + step) };
+            match at.filter(|at| inside.get(*at) == Some(&1)) {
+                Some(at) => distances[at] = distances[at].min(gap),
+                None => break,
+            }
         }
-    };
-    sweep(&mut (0..inside.len()));
-    sweep(&mut (0..inside.len()).rev());
-    let distance = move |n: usize| match n {
-        0 => 0.0,
-        n => gaps.get(n - 1).copied().unwrap_or(f32::INFINITY),
-    };
-    steps.into_iter().map(distance).collect::<Vec<_>>().into_iter()
+    });
 }
 
 /// Each value of each block becomes the least of it and, plus the gap, of its counterparts in the
@@ -121,7 +111,7 @@ mod tests {
             let labels = Labels::from_voxels(voxels, VoxelSize::from_um(um).unwrap()).unwrap();
             let cell = only_cell(&labels, [2; 3]);
             let shell = membrane_shell(&cell, thickness_um, [4, 5, 6]);
-            for (index, &found) in shell.iter().enumerate().filter(|(i, _)| cell.inside()[*i]) {
+            for (index, &found) in shell.iter().enumerate().filter(|(i, _)| cell.inside()[*i] == 1) {
                 let here = cell.in_image(cell.position(index));
                 let nearest = labels.volume().voxels().indexed_iter()
                     .filter(|(_, label)| **label == 0)

@@ -1,38 +1,173 @@
-//! Gaussian smoothing of one cell's mask.
+//! One cell's mask as a smooth field, on a grid no finer than its smoothness needs.
+
+use nalgebra::{Point3, Vector3};
 
 use crate::cell::CellMask;
 
 /// Kernels end at this many standard deviations.
 const REACH: f64 = 3.0;
 
-/// The cell's mask (1 inside, 0 outside) after a Gaussian of standard deviation `sigma_um`, on
-/// the grid of the cell's box; outside the box lies nothing.
-pub(crate) fn smoothed(cell: &CellMask, sigma_um: f64) -> Vec<f32> {
-    let [n_z, n_y, n_x] = cell.shape();
-    let kernels = cell.voxel_size().um().map(|side| half_kernel(sigma_um / side));
-    let mask: Vec<f32> = cell.inside().iter().map(|&inside| f32::from(u8::from(inside))).collect();
-    let mut along_x = vec![0.0; mask.len()];
-    let reach = kernels[2].len() - 1;
-    let mut padded = vec![0.0; n_x + 2 * reach];
-    for (line, out) in mask.chunks_exact(n_x).zip(along_x.chunks_exact_mut(n_x)) {
-        if line.iter().all(|value| *value == 0.0) {
-            continue;
+/// A scalar field around one cell, 0 on the faces of its box.
+pub(crate) struct Field {
+    pub(crate) values: Vec<f32>, // [z, y, x], x fastest
+    pub(crate) shape: [usize; 3],
+    first_um: [f64; 3],   // of the first value in the image, z, y, x
+    spacing_um: [f64; 3], // z, y, x
+}
+
+impl Field {
+    /// The cell's mask (1 inside, 0 outside) after a Gaussian of standard deviation `sigma_um`.
+    ///
+    /// Along axes on which voxels are much finer than that, several voxels become one value.
+    pub(crate) fn smoothed(cell: &CellMask, sigma_um: f64) -> Self {
+        let side_um = cell.voxel_size().um();
+        let merged = side_um.map(|side| ((sigma_um / side) as usize).max(1));
+        let spacing_um = [0, 1, 2].map(|k| side_um[k] * merged[k] as f64);
+        let padding = spacing_um.map(|spacing| (1.5 * sigma_um / spacing).ceil() as usize + 1);
+        let mut field = Self::averaged(cell, merged, padding, spacing_um);
+        // The mean over n voxels is itself a blur, of variance (n² − 1) side² / 12.
+        let kernels = [0, 1, 2].map(|k| {
+            let blur = ((merged[k] * merged[k] - 1) as f64 / 12.0).sqrt() * side_um[k];
+            half_kernel((sigma_um * sigma_um - blur * blur).sqrt() / spacing_um[k])
+        });
+        field.convolve(&kernels);
+        field.close();
+        field
+    }
+
+    /// The bare mask, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_mask(cell: &CellMask) -> Self {
+        Self::averaged(cell, [1; 3], [1; 3], cell.voxel_size().um())
+    }
+
+    /// The place of a value, x, y, z in µm of the image.
+    pub(crate) fn point_um(&self, position: [usize; 3]) -> Point3<f64> {
+        let [z, y, x] =
+            [0, 1, 2].map(|k| self.first_um[k] + position[k] as f64 * self.spacing_um[k]);
+        Point3::new(x, y, z)
+    }
+
+    /// The distance of values along z, y, x in µm.
+    pub(crate) fn spacing_um(&self) -> [f64; 3] {
+        self.spacing_um
+    }
+
+    /// The value at a point of the image, linear between places; 0 outside the box.
+    fn at(&self, point_um: Point3<f64>) -> f32 {
+        let along = [point_um.z, point_um.y, point_um.x];
+        let mut first = [0; 3];
+        let mut part = [0.0_f32; 3];
+        for k in 0..3 {
+            let place = (along[k] - self.first_um[k]) / self.spacing_um[k];
+            if place < 0.0 || place >= (self.shape[k] - 1) as f64 {
+                return 0.0;
+            }
+            first[k] = place as usize;
+            part[k] = place.fract() as f32;
         }
-        padded[reach..reach + n_x].copy_from_slice(line);
-        for (offset, weight) in taps(&kernels[2]) {
-            let from = (reach as isize + offset) as usize;
-            add_scaled(out, &padded[from..from + n_x], weight);
+        let line = |z: usize, y: usize| {
+            let at = ((first[0] + z) * self.shape[1] + first[1] + y) * self.shape[2] + first[2];
+            self.values[at] + part[2] * (self.values[at + 1] - self.values[at])
+        };
+        let plane = |z: usize| line(z, 0) + part[1] * (line(z, 1) - line(z, 0));
+        plane(0) + part[0] * (plane(1) - plane(0))
+    }
+
+    /// Follows a ray: the distance in µm to its last crossing of `level`, and the number of
+    /// crossings; (0, 0) if there is none.
+    pub(crate) fn cast(
+        &self,
+        from_um: Point3<f64>,
+        direction: Vector3<f64>,
+        level: f32,
+    ) -> (f64, usize) {
+        let step_um = 0.5 * self.spacing_um.into_iter().fold(f64::MAX, f64::min);
+        let diagonal = [0, 1, 2].map(|k| self.shape[k] as f64 * self.spacing_um[k]);
+        let reach_um = diagonal.iter().map(|side| side * side).sum::<f64>().sqrt();
+        let (mut last_um, mut n_crossings) = (0.0, 0);
+        let mut before = self.at(from_um);
+        for step in 1..=(reach_um / step_um) as usize {
+            let value = self.at(from_um + direction * (step as f64 * step_um));
+            if (value > level) != (before > level) {
+                let part = f64::from((level - before) / (value - before));
+                last_um = (step as f64 - 1.0 + part) * step_um;
+                n_crossings += 1;
+            }
+            before = value;
+        }
+        (last_um, n_crossings)
+    }
+
+    /// The mask, as means over blocks of `merged` voxels that begin where the cell does.
+    fn averaged(
+        cell: &CellMask,
+        merged: [usize; 3],
+        padding: [usize; 3],
+        spacing_um: [f64; 3],
+    ) -> Self {
+        let side_um = cell.voxel_size().um();
+        let tight = cell.padding();
+        let shape = [0, 1, 2]
+            .map(|k| (cell.shape()[k] - 2 * tight[k]).div_ceil(merged[k]) + 2 * padding[k]);
+        let first_um = [0, 1, 2].map(|k| {
+            let first = (cell.origin()[k] + tight[k] as isize) as f64 * side_um[k];
+            first + 0.5 * (spacing_um[k] - side_um[k]) - padding[k] as f64 * spacing_um[k]
+        });
+        let mut values = vec![0.0_f32; shape.iter().product()];
+        let [n_z, n_y, n_x] = cell.shape();
+        let weight = 1.0 / merged.iter().product::<usize>() as f32;
+        for z in tight[0]..n_z - tight[0] {
+            for y in tight[1]..n_y - tight[1] {
+                let line = &cell.inside()[(z * n_y + y) * n_x..][tight[2]..n_x - tight[2]];
+                let [z, y] =
+                    [(z, 0), (y, 1)].map(|(at, k)| (at - tight[k]) / merged[k] + padding[k]);
+                let out = &mut values[(z * shape[1] + y) * shape[2] + padding[2]..];
+                for (out, voxels) in out.iter_mut().zip(line.chunks(merged[2])) {
+                    *out += weight * voxels.iter().map(|voxel| f32::from(*voxel)).sum::<f32>();
+                }
+            }
+        }
+        Self { values, shape, first_um, spacing_um }
+    }
+
+    fn convolve(&mut self, kernels: &[Vec<f32>; 3]) {
+        let [_, n_y, n_x] = self.shape;
+        let plane = n_y * n_x;
+        let mut along_x = vec![0.0; self.values.len()];
+        let reach = kernels[2].len() - 1;
+        let mut padded = vec![0.0; n_x + 2 * reach];
+        for (line, out) in self.values.chunks_exact(n_x).zip(along_x.chunks_exact_mut(n_x)) {
+            if line.iter().all(|value| *value == 0.0) {
+                continue;
+            }
+            padded[reach..reach + n_x].copy_from_slice(line);
+            for (offset, weight) in taps(&kernels[2]) {
+                let from = (reach as isize + offset) as usize;
+                add_scaled(out, &padded[from..from + n_x], weight);
+            }
+        }
+        // Along y, then along z: whole lines, or whole planes, are added to one another.
+        let mut along_y = std::mem::take(&mut self.values);
+        for (input, out) in along_x.chunks_exact(plane).zip(along_y.chunks_exact_mut(plane)) {
+            blend_blocks(input, out, n_x, &kernels[1]);
+        }
+        self.values = along_x;
+        blend_blocks(&along_y, &mut self.values, plane, &kernels[0]);
+    }
+
+    /// Empties the faces of the box, so that surfaces close inside.
+    fn close(&mut self) {
+        let [n_z, n_y, n_x] = self.shape;
+        for (line, values) in self.values.chunks_exact_mut(n_x).enumerate() {
+            let (z, y) = (line / n_y, line % n_y);
+            if z == 0 || z == n_z - 1 || y == 0 || y == n_y - 1 {
+                values.fill(0.0);
+            }
+            values[0] = 0.0;
+            values[n_x - 1] = 0.0;
         }
     }
-    // Along y, then along z: whole lines, or whole planes, are added to one another.
-    let mut along_y = mask;
-    for (input, out) in along_x.chunks_exact(n_y * n_x).zip(along_y.chunks_exact_mut(n_y * n_x)) {
-        blend_blocks(input, out, n_x, &kernels[1]);
-    }
-    let mut along_z = along_x;
-    blend_blocks(&along_y, &mut along_z, n_y * n_x, &kernels[0]);
-    debug_assert_eq!(along_z.len(), n_z * n_y * n_x);
-    along_z
 }
 
 /// The weights at 0, 1, 2, … voxels from the middle; with their mirror image they sum to 1.
@@ -74,21 +209,44 @@ mod tests {
     use super::*;
     use crate::cell::tests::{only_cell, solid};
 
+    /// Single precision, and the closed faces of the box.
+    const PRECISION: f32 = 1e-6;
+
     #[test]
     fn a_voxel_becomes_the_product_of_three_gaussians() {
-        let labels = solid([1, 1, 1], [2.0, 1.0, 0.5], |_| true);
-        let cell = only_cell(&labels, [4, 5, 8]);
-        let smooth = smoothed(&cell, 1.0);
-        let kernels = [0.5, 1.0, 2.0].map(half_kernel);
-        for (index, value) in smooth.iter().enumerate() {
-            let wanted: f32 = cell
-                .position(index)
-                .into_iter()
-                .zip([4_usize, 5, 8])
-                .zip(&kernels)
-                .map(|((at, middle), kernel)| kernel.get(at.abs_diff(middle)).unwrap_or(&0.0))
-                .product();
-            assert!((value - wanted).abs() < 1e-7, "{index}: {value} {wanted}");
+        let labels = solid([1, 1, 1], [1.0, 0.9, 0.8], |_| true);
+        let field = Field::smoothed(&only_cell(&labels, [1; 3]), 1.0);
+        let kernels = [1.0, 1.0 / 0.9, 1.0 / 0.8].map(half_kernel);
+        for z in 1..field.shape[0] - 1 {
+            for y in 1..field.shape[1] - 1 {
+                for x in 1..field.shape[2] - 1 {
+                    let point = field.point_um([z, y, x]);
+                    let steps = [point.z, point.y / 0.9, point.x / 0.8].map(|at| at.abs().round());
+                    let weight = |k: usize| kernels[k].get(steps[k] as usize).unwrap_or(&0.0);
+                    let value = field.values[(z * field.shape[1] + y) * field.shape[2] + x];
+                    assert!((value - weight(0) * weight(1) * weight(2)).abs() < PRECISION);
+                }
+            }
         }
+    }
+
+    #[test]
+    fn merging_voxels_keeps_the_mass_and_its_place() {
+        let inside = |p: Point3<f64>| p.z >= 1.0 && p.y >= 0.5 && p.x >= 0.8 && p.x < 2.9;
+        let labels = solid([5, 11, 31], [1.0, 0.5, 0.1], inside);
+        let cell = only_cell(&labels, [1; 3]);
+        let field = Field::smoothed(&cell, 1.0);
+        let (mut mass, mut moment) = (0.0, nalgebra::Vector3::zeros());
+        for (index, value) in field.values.iter().enumerate() {
+            let [_, n_y, n_x] = field.shape;
+            let at = [index / (n_y * n_x), index / n_x % n_y, index % n_x];
+            mass += f64::from(*value);
+            moment += f64::from(*value) * field.point_um(at).coords;
+        }
+        let volume_um3 = mass * field.spacing_um().iter().product::<f64>();
+        // What reaches the faces of the box is cut off.
+        assert!((volume_um3 / (cell.n_voxels() as f64 * 0.05) - 1.0).abs() < 0.1);
+        let centre = crate::sweep::extents(&labels)[0].centroid_um(cell.voxel_size()).coords;
+        assert!((moment / mass - centre).norm() < 0.05, "{} {centre}", moment / mass);
     }
 }

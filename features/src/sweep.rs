@@ -32,11 +32,15 @@ impl Extent {
         self.n_voxels as f64 * voxel_size.volume_um3()
     }
 
+    /// The mean of the voxels' indices, `[z, y, x]`.
+    pub fn centroid_voxels(&self) -> [f64; 3] {
+        self.sums.map(|sum| sum as f64 / self.n_voxels as f64)
+    }
+
     /// The mean of the voxel centres, x, y, z in µm.
     pub fn centroid_um(&self, voxel_size: VoxelSize) -> Point3<f64> {
-        let [z, y, x] = [0, 1, 2]
-            .map(|axis| self.sums[axis] as f64 / self.n_voxels as f64 * voxel_size.um()[axis]);
-        Point3::new(x, y, z)
+        let ([z, y, x], [dz, dy, dx]) = (self.centroid_voxels(), voxel_size.um());
+        Point3::new(x * dx, y * dy, z * dz)
     }
 
     /// The covariance of the cell's matter along x, y, z in µm². A voxel is a box, not a point:

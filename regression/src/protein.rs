@@ -38,7 +38,7 @@ impl Default for ProteinRegressor {
 }
 
 /// Curved functions are for many cells: at most one centre per this many.
-const CELLS_PER_CENTRE: usize = 10;
+pub(crate) const CELLS_PER_CENTRE: usize = 10;
 
 impl ProteinRegressor {
     /// A linear rule between 20 components of shape and 20 of protein, as in Hartmann et al. 2020 (doi:10.7554/eLife.55913).
@@ -109,7 +109,11 @@ impl ProteinModel {
     }
 }
 
-fn expanded(expansion: Option<&KernelExpansion>, coordinates: Array2<f64>) -> Array2<f64> {
+/// The coordinates, with their curved functions beside them if there are any.
+pub(crate) fn expanded(
+    expansion: Option<&KernelExpansion>,
+    coordinates: Array2<f64>,
+) -> Array2<f64> {
     match expansion {
         Some(expansion) => expansion.transform(coordinates.view()),
         None => coordinates,

@@ -1,4 +1,5 @@
 //! What validation by whole specimens must and must not find.
+#![allow(clippy::unwrap_used)] // a test that fails says where
 
 use ndarray::{Array2, ArrayView2, Axis, s};
 use primordia_regression::{

@@ -4,7 +4,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ndarray::Array3;
 use primordia_data::{Volume, VoxelSize};
 use primordia_segmentation::{
-    Components, Hartmann2020, distance_um, gaussian, gaussian_bytes, hartmann2020, median, watershed,
+    Components, Hartmann2020, distance_um, gaussian, gaussian_bytes, hartmann2020, median,
+    watershed,
 };
 
 /// Round cells on a cubic lattice with bright gaps, and a little noise.

@@ -130,7 +130,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn best_sum_by_trying(weights: &[(usize, usize, f64)], from: usize, used: &mut Vec<(usize, usize)>) -> f64 {
+    fn best_sum_by_trying(
+        weights: &[(usize, usize, f64)],
+        from: usize,
+        used: &mut Vec<(usize, usize)>,
+    ) -> f64 {
         let Some(&(row, column, weight)) = weights.get(from) else { return 0.0 };
         let without = best_sum_by_trying(weights, from + 1, used);
         if used.iter().any(|&(r, c)| r == row || c == column) {

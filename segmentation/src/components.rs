@@ -58,7 +58,8 @@ impl Components {
 
     /// The component with most voxels, the first of equals.
     pub fn largest(&self) -> Option<usize> {
-        (0..self.len()).max_by_key(|&component| (self.sizes[component], std::cmp::Reverse(component)))
+        (0..self.len())
+            .max_by_key(|&component| (self.sizes[component], std::cmp::Reverse(component)))
     }
 
     /// Writes `values[component]` into the voxels of each component and leaves the others.
@@ -174,7 +175,9 @@ fn push_runs<T>(voxels: &[T], inside: &impl Fn(&T) -> bool, runs: &mut Vec<Run>)
     for (stretch, voxels) in voxels.chunks(STRETCH).enumerate() {
         let first = (stretch * STRETCH) as u32;
         let n_inside: u8 = voxels.iter().map(|voxel| u8::from(inside(voxel))).sum();
-        if open.is_some() == (n_inside > 0) && (n_inside == 0 || usize::from(n_inside) == voxels.len()) {
+        if open.is_some() == (n_inside > 0)
+            && (n_inside == 0 || usize::from(n_inside) == voxels.len())
+        {
             continue;
         }
         for (x, voxel) in (first..).zip(voxels) {
@@ -265,7 +268,8 @@ mod tests {
 
     #[test]
     fn long_rows_and_threads_do_not_matter() {
-        let voxels: Vec<u8> = (0..6 * 3 * 300_u64).map(|n| u8::from(n * n * 7 % 131 < 90 || n % 300 < 130)).collect();
+        let voxels: Vec<u8> =
+            (0..6 * 3 * 300_u64).map(|n| u8::from(n * n * 7 % 131 < 90 || n % 300 < 130)).collect();
         let image = volume([6, 3, 300], voxels);
         let label = || Components::new(&image, |&value| value > 0).to_volume(&image);
         assert_eq!(label(), components_by_flooding(&image.map(|&value| value > 0)));

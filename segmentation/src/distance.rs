@@ -98,7 +98,12 @@ mod tests {
     const SINGLE_PRECISION: f32 = 3e-6;
 
     fn distance_by_definition(mask: &Volume<bool>) -> Volume<f32> {
-        let outside: Vec<_> = mask.voxels().indexed_iter().filter(|(_, inside)| !**inside).map(|(at, _)| at).collect();
+        let outside: Vec<_> = mask
+            .voxels()
+            .indexed_iter()
+            .filter(|(_, inside)| !**inside)
+            .map(|(at, _)| at)
+            .collect();
         let mut out = mask.map(|_| 0.0);
         for ((z, y, x), value) in out.voxels_mut().indexed_iter_mut() {
             let here = mask.point_um([z, y, x]);

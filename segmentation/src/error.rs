@@ -17,7 +17,9 @@ pub enum SegmentError {
         "every voxel is {value}: there is nothing to segment; is this the membrane channel, and was it read whole?"
     )]
     Constant { value: f64 },
-    #[error("{count} of {voxels} voxels are NaN or infinite; replace them (for example by 0) first")]
+    #[error(
+        "{count} of {voxels} voxels are NaN or infinite; replace them (for example by 0) first"
+    )]
     NotFinite { count: usize, voxels: usize },
     #[error(
         "no cells found in {shape:?} voxels (z, y, x); membranes must be the bright structures, and cells larger than {min_volume_um3} µm³: are channel and voxel size right?"

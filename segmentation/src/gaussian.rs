@@ -153,7 +153,12 @@ fn smooth<T: Sample>(volume: &Volume<T>, sigma_voxels: [f64; 3]) -> Volume<T> {
 }
 
 /// Fills `out`, planes from `first_z` on, in blocks of rows whose surroundings fit the cache.
-fn smooth_along_z<T: Sample>(volume: &Volume<T>, kernel: &Kernel<T::Sum>, first_z: usize, out: &mut [T]) {
+fn smooth_along_z<T: Sample>(
+    volume: &Volume<T>,
+    kernel: &Kernel<T::Sum>,
+    first_z: usize,
+    out: &mut [T],
+) {
     const ROWS: usize = 8;
     let [n_z, n_y, n_x] = volume.shape();
     let voxels = volume.as_slice();
@@ -181,7 +186,12 @@ fn smooth_along_y<T: Sample>(plane: &[T], kernel: &Kernel<T::Sum>, n_x: usize, o
 }
 
 /// `padded` holds one row and, on both sides, what the kernel sees beyond it.
-fn smooth_along_x<T: Sample>(plane: &[T], kernel: &Kernel<T::Sum>, padded: &mut [T], out: &mut [T]) {
+fn smooth_along_x<T: Sample>(
+    plane: &[T],
+    kernel: &Kernel<T::Sum>,
+    padded: &mut [T],
+    out: &mut [T],
+) {
     let radius = kernel.radius();
     let n_x = padded.len() - 2 * radius;
     for (row, out) in plane.chunks_exact(n_x).zip(out.chunks_exact_mut(n_x)) {
@@ -196,7 +206,11 @@ fn smooth_along_x<T: Sample>(plane: &[T], kernel: &Kernel<T::Sum>, padded: &mut 
 
 /// Sums `near(step)`, the row `step` away, over the kernel from its ends to its centre: the order
 /// in which scipy adds, because floating-point sums depend on it.
-fn weigh<'a, T: Sample + 'a>(near: impl Fn(isize) -> &'a [T], kernel: &Kernel<T::Sum>, out: &mut [T]) {
+fn weigh<'a, T: Sample + 'a>(
+    near: impl Fn(isize) -> &'a [T],
+    kernel: &Kernel<T::Sum>,
+    out: &mut [T],
+) {
     const LANES: usize = 32;
     let centre = near(0);
     let mut sums = [T::Sum::default(); LANES];
@@ -245,7 +259,11 @@ mod tests {
                 for (at, value) in line.iter_mut().enumerate() {
                     let (mut sum, mut weights) = (0.0, 0.0);
                     for step in -radius..=radius {
-                        let weight = if sigma == 0.0 { 1.0 } else { (-0.5 * (step as f64 / sigma).powi(2)).exp() };
+                        let weight = if sigma == 0.0 {
+                            1.0
+                        } else {
+                            (-0.5 * (step as f64 / sigma).powi(2)).exp()
+                        };
                         sum += weight * old[mirrored(at as isize + step, old.len())];
                         weights += weight;
                     }
@@ -284,7 +302,8 @@ mod tests {
     fn a_point_spreads_by_the_physical_width() {
         let mut voxels = vec![0.0; 21 * 41 * 41];
         voxels[10 * 41 * 41 + 20 * 41 + 20] = 1.0;
-        let smooth = gaussian(&sized_volume([21, 41, 41], voxels, [0.5, 0.25, 0.25]), [1.0; 3]).unwrap();
+        let smooth =
+            gaussian(&sized_volume([21, 41, 41], voxels, [0.5, 0.25, 0.25]), [1.0; 3]).unwrap();
         let along_z = smooth.voxels()[[12, 20, 20]];
         let along_x = smooth.voxels()[[10, 20, 24]];
         assert_abs_diff_eq!(along_z, along_x, epsilon = 1e-6);

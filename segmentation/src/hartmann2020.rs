@@ -11,7 +11,9 @@ use crate::components::Components;
 use crate::error::{Result, SegmentError};
 use crate::gaussian::gaussian_bytes;
 use crate::median::median;
-use crate::segmentation::{Segmentation, Threshold, border_contrast, label_sizes, rename, touching};
+use crate::segmentation::{
+    Segmentation, Threshold, border_contrast, label_sizes, rename, touching,
+};
 use crate::watershed::watershed;
 
 /// What the recipe was tuned by; every set of the study used one of three presets.
@@ -31,11 +33,16 @@ pub struct Hartmann2020 {
 
 impl Hartmann2020 {
     /// For membranes alone, atoh1a and actin: offsets 0 to 9.
-    pub const MEMBRANES: Self =
-        Self { max_offset: 10, step: 1, sigma_voxels: 3.0, min_voxels: 1_000, max_voxels: 1_000_000 };
+    pub const MEMBRANES: Self = Self {
+        max_offset: 10,
+        step: 1,
+        sigma_voxels: 3.0,
+        min_voxels: 1_000,
+        max_voxels: 1_000_000,
+    };
     /// For nuclei (after unmixing) and smFISH: offsets 0 to 19.
     pub const NUCLEI_AND_SMFISH: Self = Self { max_offset: 20, ..Self::MEMBRANES };
-    /// For Rab11, Rab5, GM130, CDMPR, B4GalT1 and `LysoTracker`: offsets 0, 2 … 38.
+    /// For Rab11, Rab5, GM130, CDMPR, `B4GalT1` and `LysoTracker`: offsets 0, 2 … 38.
     pub const ORGANELLES: Self = Self { max_offset: 40, step: 2, ..Self::MEMBRANES };
 
     fn check(&self) -> Result<()> {
@@ -112,10 +119,11 @@ pub fn to_bytes(volume: &Volume<f32>) -> Result<Volume<u8>> {
 /// The least and the largest value of an image that has finite and different values.
 pub(crate) fn finite_range(volume: &Volume<f32>) -> Result<(f32, f32)> {
     let voxels = volume.as_slice();
-    let (count, low, high) = voxels
-        .par_iter()
-        .map(|&value| (usize::from(!value.is_finite()), value, value))
-        .reduce(|| (0, f32::INFINITY, f32::NEG_INFINITY), |a, b| (a.0 + b.0, a.1.min(b.1), a.2.max(b.2)));
+    let (count, low, high) =
+        voxels.par_iter().map(|&value| (usize::from(!value.is_finite()), value, value)).reduce(
+            || (0, f32::INFINITY, f32::NEG_INFINITY),
+            |a, b| (a.0 + b.0, a.1.min(b.1), a.2.max(b.2)),
+        );
     if count > 0 {
         return Err(SegmentError::NotFinite { count, voxels: voxels.len() });
     }
@@ -128,8 +136,10 @@ pub(crate) fn finite_range(volume: &Volume<f32>) -> Result<(f32, f32)> {
 /// The level with most cell-sized holes, the first of equals.
 fn choose_threshold(smooth: &Volume<u8>, params: &Hartmann2020) -> Threshold {
     let histogram = histogram(smooth.as_slice());
-    let base = (0..256).max_by_key(|&level| (histogram[level], std::cmp::Reverse(level))).unwrap_or(0);
-    let levels: Vec<usize> = (0..params.max_offset).step_by(params.step).map(|offset| base + offset).collect();
+    let base =
+        (0..256).max_by_key(|&level| (histogram[level], std::cmp::Reverse(level))).unwrap_or(0);
+    let levels: Vec<usize> =
+        (0..params.max_offset).step_by(params.step).map(|offset| base + offset).collect();
     let cell_sized = |size: &&u64| (params.min_voxels..params.max_voxels).contains(size);
     let tried: Vec<(f64, usize)> = levels
         .into_par_iter()
@@ -161,8 +171,10 @@ fn histogram(voxels: &[u8]) -> [u64; 256] {
 
 /// Every hole that is not too small, numbered by its component.
 fn seeds(bodies: &Components, like: &Volume<u8>, min_voxels: u64) -> Volume<u32> {
-    let names: Vec<u32> =
-        (1..).zip(bodies.sizes()).map(|(name, &size)| if size < min_voxels { 0 } else { name }).collect();
+    let names: Vec<u32> = (1..)
+        .zip(bodies.sizes())
+        .map(|(name, &size)| if size < min_voxels { 0 } else { name })
+        .collect();
     let mut seeds = like.map(|_| 0);
     bodies.paint(&names, &mut seeds);
     seeds
@@ -184,7 +196,9 @@ fn keep_largest_tissue(labels: &mut Volume<u32>, big: &[bool]) -> usize {
     for label in (1..sizes.len() as u32).filter(|&label| is_cell(label)) {
         tissue_sizes[root(&tissue, label) as usize] += sizes[label as usize];
     }
-    let Some(largest) = (1..sizes.len()).max_by_key(|&label| (tissue_sizes[label], std::cmp::Reverse(label))) else {
+    let Some(largest) =
+        (1..sizes.len()).max_by_key(|&label| (tissue_sizes[label], std::cmp::Reverse(label)))
+    else {
         return 0;
     };
     let mut n_cells = 0;
@@ -240,7 +254,10 @@ mod tests {
         let noise = volume([3, 5, 5], (0..75).map(|n| (n * 37 % 251) as u8).collect());
         assert!(matches!(hartmann2020(&noise, &recipe), Err(SegmentError::NoCells { .. })));
         let no_step = Hartmann2020 { step: 0, ..recipe };
-        assert!(matches!(hartmann2020(&noise, &no_step), Err(SegmentError::Parameter { name: "step", .. })));
+        assert!(matches!(
+            hartmann2020(&noise, &no_step),
+            Err(SegmentError::Parameter { name: "step", .. })
+        ));
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! [`score`](fn@score) tells how well labels agree with a truth. The steps are public: [`median()`],
 //! [`gaussian()`], [`Components`], [`distance_um`], [`watershed()`].
 
+#![allow(clippy::float_cmp)] // equal means equal here: a value that has not changed, an exact answer
+#![allow(clippy::inline_always)] // what must melt into one vector loop
+
 mod assignment;
 pub mod auto;
 pub mod components;
@@ -13,8 +16,13 @@ pub mod error;
 pub mod gaussian;
 pub mod hartmann2020;
 pub mod median;
+pub mod merge;
+mod regions;
+mod resample;
 pub mod score;
 pub mod segmentation;
+pub mod sheet;
+mod strength;
 #[cfg(test)]
 mod testing;
 pub mod watershed;
@@ -26,6 +34,8 @@ pub use error::{Result, SegmentError};
 pub use gaussian::{gaussian, gaussian_bytes};
 pub use hartmann2020::{Hartmann2020, hartmann2020, to_bytes};
 pub use median::median;
+pub use merge::{Face, Merged, RegionGraph, absorb_small, merge_by_average};
 pub use score::{Scores, score};
 pub use segmentation::{Segmentation, Threshold};
+pub use sheet::{SheetScale, sheet_evidence};
 pub use watershed::{watershed, watershed_within};

@@ -27,7 +27,10 @@ fn median_plane(planes: [&[u8]; 3], n_x: usize, out: &mut [u8]) {
     let mut triples = [(); 3].map(|()| [(); 3].map(|()| vec![0; n_x])); // [row][rank along z]
     let mut nines = [(); 9].map(|()| vec![0; n_x + 2]); // [3 · rank along z + rank along y]
     let sorted_row = |y: usize, into: &mut [Vec<u8>; 3]| {
-        sort_rows(planes.map(|plane| &plane[y * n_x..(y + 1) * n_x]), into.each_mut().map(|row| &mut row[..]));
+        sort_rows(
+            planes.map(|plane| &plane[y * n_x..(y + 1) * n_x]),
+            into.each_mut().map(|row| &mut row[..]),
+        );
     };
     sorted_row(0, &mut triples[0]);
     sorted_row(0, &mut triples[2]); // the row before the first

@@ -10,7 +10,7 @@ use crate::assignment::best_assignment;
 use crate::error::{Result, SegmentError};
 
 /// Agreement of a label image with the truth; voxels that are background in the truth count only
-/// in the overlaps (IoU).
+/// in the overlaps (`IoU`).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Scores {
     /// Cells in the scored labels.
@@ -119,7 +119,8 @@ impl Overlaps {
     fn adapted_rand_error(&self) -> f64 {
         let rows = self.rows_in_true_cells();
         let unlabelled = rows[0];
-        let in_both: f64 = self.in_true_cells().filter(|pair| pair.0 > 0).map(|pair| pair.2 * pair.2).sum();
+        let in_both: f64 =
+            self.in_true_cells().filter(|pair| pair.0 > 0).map(|pair| pair.2 * pair.2).sum();
         let in_both = in_both + unlabelled;
         let in_labels = rows[1..].iter().map(|n| n * n).sum::<f64>() + unlabelled;
         let in_truth = self.columns[1..].iter().map(|&n| (n as f64).powi(2)).sum::<f64>();
@@ -135,7 +136,7 @@ impl Overlaps {
         (joint - truth, joint - labels)
     }
 
-    /// The overlaps (IoU) of the one-to-one matching of cells that makes their sum largest.
+    /// The overlaps (`IoU`) of the one-to-one matching of cells that makes their sum largest.
     fn matched_ious(&self) -> Vec<f64> {
         let weights = self
             .pairs
@@ -213,7 +214,7 @@ mod tests {
         let truth = labels((1, 1, 9), vec![1, 1, 1, 1, 1, 2, 2, 2, 0]);
         let found = labels((1, 1, 9), vec![1, 1, 2, 2, 2, 2, 2, 2, 0]);
         let scores = score(&found, &truth).unwrap();
-        assert_abs_diff_eq!(scores.mean_matched_iou, (2.0 / 5.0 + 3.0 / 6.0) / 2.0);
+        assert_abs_diff_eq!(scores.mean_matched_iou, f64::midpoint(2.0 / 5.0, 3.0 / 6.0));
         assert_eq!(scores.f1_iou_50, 0.5);
     }
 
@@ -222,7 +223,10 @@ mod tests {
         let nothing = labels((1, 1, 3), vec![0; 3]);
         assert!(matches!(score(&nothing, &nothing), Err(SegmentError::NoTruth)));
         let cells = labels((1, 3, 1), vec![1; 3]);
-        assert!(matches!(score(&cells, &labels((1, 1, 3), vec![1; 3])), Err(SegmentError::Data(_))));
+        assert!(matches!(
+            score(&cells, &labels((1, 1, 3), vec![1; 3])),
+            Err(SegmentError::Data(_))
+        ));
     }
 
     /// Blocks of labels with gaps in their numbers, as in `tests/reference/segmentation.py`.
@@ -240,7 +244,11 @@ mod tests {
             let shape = case.shape.into();
             let scores = score(&labels(shape, case.labels), &labels(shape, case.truth)).unwrap();
             let close = |value: f64, name: &str| {
-                assert!((value - case.scores[name]).abs() <= ROUNDING, "{name}: {value} {:?}", case.scores);
+                assert!(
+                    (value - case.scores[name]).abs() <= ROUNDING,
+                    "{name}: {value} {:?}",
+                    case.scores
+                );
             };
             close(scores.n_cells as f64, "cells_pred");
             close(scores.n_true as f64, "cells_true");

@@ -33,7 +33,9 @@ pub(crate) fn label_sizes(labels: &Volume<u32>, largest: u32) -> Vec<u64> {
         .par_chunks(CHUNK)
         .map(|chunk| {
             let mut sizes = vec![0; largest as usize + 1];
-            chunk.chunk_by(|a, b| a == b).for_each(|run| sizes[run[0] as usize] += run.len() as u64);
+            chunk
+                .chunk_by(|a, b| a == b)
+                .for_each(|run| sizes[run[0] as usize] += run.len() as u64);
             sizes
         })
         .reduce(|| vec![0; largest as usize + 1], sum_of)
@@ -77,7 +79,12 @@ pub(crate) fn touching(labels: &Volume<u32>) -> Vec<(u32, u32)> {
 
 /// For each label `1..=n`, how far its border stands out of its inside: the difference of their
 /// mean levels over the border's level above `base`, between 0 and 1.
-pub(crate) fn border_contrast(levels: &Volume<u8>, labels: &Volume<u32>, n: usize, base: f64) -> Vec<f32> {
+pub(crate) fn border_contrast(
+    levels: &Volume<u8>,
+    labels: &Volume<u32>,
+    n: usize,
+    base: f64,
+) -> Vec<f32> {
     let [_, n_y, n_x] = labels.shape();
     let (voxels, levels) = (labels.as_slice(), levels.as_slice());
     let plane = n_y * n_x;
@@ -89,11 +96,14 @@ pub(crate) fn border_contrast(levels: &Volume<u8>, labels: &Volume<u32>, n: usiz
             |mut sums, (z, slice)| {
                 for (at, &label) in slice.iter().enumerate().filter(|(_, label)| **label > 0) {
                     let voxel = z * plane + at;
-                    let differs = |near: usize| voxels.get(near).is_some_and(|&other| other != label);
+                    let differs =
+                        |near: usize| voxels.get(near).is_some_and(|&other| other != label);
                     let border = differs(voxel + 1)
                         || differs(voxel + n_x)
                         || differs(voxel + plane)
-                        || [1, n_x, plane].iter().any(|&step| voxel >= step && differs(voxel - step));
+                        || [1, n_x, plane]
+                            .iter()
+                            .any(|&step| voxel >= step && differs(voxel - step));
                     let sums = &mut sums[label as usize];
                     sums[2 * usize::from(border)] += u64::from(levels[voxel]);
                     sums[2 * usize::from(border) + 1] += 1;
@@ -101,11 +111,18 @@ pub(crate) fn border_contrast(levels: &Volume<u8>, labels: &Volume<u32>, n: usiz
                 sums
             },
         )
-        .reduce(|| vec![[0; 4]; n + 1], |a, b| a.iter().zip(&b).map(|(a, b)| [0, 1, 2, 3].map(|i| a[i] + b[i])).collect());
+        .reduce(
+            || vec![[0; 4]; n + 1],
+            |a, b| a.iter().zip(&b).map(|(a, b)| [0, 1, 2, 3].map(|i| a[i] + b[i])).collect(),
+        );
     let contrast = |&[inside, n_inside, border, n_border]: &[u64; 4]| {
         let inside = inside as f64 / n_inside.max(1) as f64;
         let border = border as f64 / n_border.max(1) as f64;
-        if n_inside > 0 && border > base { ((border - inside) / (border - base)).clamp(0.0, 1.0) as f32 } else { 0.0 }
+        if n_inside > 0 && border > base {
+            ((border - inside) / (border - base)).clamp(0.0, 1.0) as f32
+        } else {
+            0.0
+        }
     };
     sums[1..].iter().map(contrast).collect()
 }

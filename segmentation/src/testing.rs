@@ -41,7 +41,8 @@ pub(crate) fn sized_volume<T: Clone>(shape: [usize; 3], voxels: Vec<T>, um: [f64
 pub(crate) fn any_bytes(side: usize) -> impl Strategy<Value = Volume<u8>> {
     let levels = prop_oneof![Just(2_u8), Just(5), Just(255)];
     (1..=side, 1..=side, 1..=side, levels).prop_flat_map(|(z, y, x, levels)| {
-        prop::collection::vec(0..levels, z * y * x).prop_map(move |voxels| volume([z, y, x], voxels))
+        prop::collection::vec(0..levels, z * y * x)
+            .prop_map(move |voxels| volume([z, y, x], voxels))
     })
 }
 
@@ -62,12 +63,22 @@ pub(crate) fn reference_tissue() -> (Volume<u8>, Hartmann2020, Volume<u32>) {
         min_voxels: u64,
         max_voxels: u64,
     }
-    let tissue: Tissue = serde_json::from_str(include_str!("../tests/reference/tissue.json")).unwrap();
+    let tissue: Tissue =
+        serde_json::from_str(include_str!("../tests/reference/tissue.json")).unwrap();
     let bytes = |hex: &str| -> Vec<u8> {
-        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+        (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+            .collect()
     };
     let Tissue { max_offset, sigma_voxels, min_voxels, max_voxels, .. } = tissue;
-    let params = Hartmann2020 { max_offset, sigma_voxels, min_voxels, max_voxels, ..Hartmann2020::MEMBRANES };
+    let params = Hartmann2020 {
+        max_offset,
+        sigma_voxels,
+        min_voxels,
+        max_voxels,
+        ..Hartmann2020::MEMBRANES
+    };
     let labels = bytes(&tissue.labels).into_iter().map(u32::from).collect();
     (volume(tissue.shape, bytes(&tissue.image)), params, volume(tissue.shape, labels))
 }

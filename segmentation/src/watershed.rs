@@ -29,7 +29,11 @@ pub fn watershed(levels: &Volume<u8>, seeds: Volume<u32>) -> Result<Volume<u32>>
 ///
 /// # Errors
 /// Those of [`watershed`].
-pub fn watershed_within(levels: &Volume<u16>, seeds: Volume<u32>, mask: &Volume<bool>) -> Result<Volume<u32>> {
+pub fn watershed_within(
+    levels: &Volume<u16>,
+    seeds: Volume<u32>,
+    mask: &Volume<bool>,
+) -> Result<Volume<u32>> {
     levels.check_same_grid(&seeds)?;
     levels.check_same_grid(mask)?;
     let mut walled = seeds;
@@ -48,7 +52,10 @@ pub fn watershed_within(levels: &Volume<u16>, seeds: Volume<u32>, mask: &Volume<
     Ok(labels)
 }
 
-fn flood<L: Copy + Into<usize> + Sync>(levels: &Volume<L>, mut seeds: Volume<u32>) -> Result<Volume<u32>> {
+pub(crate) fn flood<L: Copy + Into<usize> + Sync>(
+    levels: &Volume<L>,
+    mut seeds: Volume<u32>,
+) -> Result<Volume<u32>> {
     let grid = Grid::new(levels.shape())?;
     let levels = levels.as_slice();
     if let Some(labels) = seeds.voxels_mut().as_slice_mut() {
@@ -173,11 +180,10 @@ mod tests {
 
     /// The definition: of all voxels at the shore take the lowest, of equals the first to come.
     fn watershed_by_definition(levels: &Volume<u8>, seeds: &Volume<u32>) -> Volume<u32> {
-        let grid = Grid::new(levels.shape()).unwrap();
+        let shape = levels.shape();
+        let grid = Grid::new(shape).unwrap();
         let levels = levels.as_slice();
-        let mut out = seeds.clone();
-        let mut voxels = out.voxels_mut();
-        let labels = voxels.as_slice_mut().unwrap();
+        let mut labels = seeds.as_slice().to_vec();
         let mut shore: Vec<(u8, u32, u32)> = Vec::new(); // level, time, voxel
         let mut time = 0;
         for voxel in 0..labels.len() as u32 {
@@ -196,8 +202,7 @@ mod tests {
                 }
             });
         }
-        drop(voxels);
-        out
+        volume(shape, labels)
     }
 
     proptest! {
@@ -240,6 +245,9 @@ mod tests {
     #[test]
     fn seeds_lie_on_the_grid_of_the_image() {
         let seeds = volume([1, 1, 2], vec![1, 0]);
-        assert!(matches!(watershed(&volume([1, 2, 1], vec![0, 0]), seeds), Err(SegmentError::Data(_))));
+        assert!(matches!(
+            watershed(&volume([1, 2, 1], vec![0, 0]), seeds),
+            Err(SegmentError::Data(_))
+        ));
     }
 }

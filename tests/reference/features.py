@@ -3,7 +3,7 @@
 usage: python tests/reference/features.py REAL_DATA_FOLDER
 writes tests/reference/features_{ovule,hipsc}.csv (every tenth cell of the ovule, all cells of the other).
 Voxel sizes are declared here, not those of the microscope: they only have to be anisotropic.
-Made with scikit-image 0.26.0, scipy 1.17.1, numpy 2.5.3 (see the first line of each file).
+The first line of each file names the versions that made it.
 """
 import sys
 from pathlib import Path

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 
 /// The root of the repository.
+///
+/// # Panics
+/// If the repository was moved after this was built.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository exists")
 }
@@ -69,9 +72,28 @@ pub fn python() -> Option<std::process::Command> {
 /// # Panics
 /// If the script fails.
 pub fn run_reference(script: &str, arguments: &[&Path]) -> Option<String> {
+    run_script(&repository().join("tests/reference").join(script), arguments)
+}
+
+/// Runs a script of the peers, which lie in `../shared/bench`, and returns what it prints; says
+/// aloud that the test is skipped where they are not there.
+///
+/// # Panics
+/// If the script fails, and in continuous integration (`CI` set) without the peers.
+pub fn run_peer(script: &str, arguments: &[&Path]) -> Option<String> {
+    let path = repository().join("../shared/bench").join(script);
+    if path.exists() {
+        return run_script(&path, arguments);
+    }
+    let missing = format!("no peer {}", path.display());
+    assert!(std::env::var_os("CI").is_none(), "{missing}");
+    eprintln!("SKIPPED: {missing}");
+    None
+}
+
+fn run_script(script: &Path, arguments: &[&Path]) -> Option<String> {
     let mut python = python()?;
-    let script = repository().join("tests/reference").join(script);
-    let output = python.arg(&script).args(arguments).output().expect("Python starts");
+    let output = python.arg(script).args(arguments).output().expect("Python starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{} failed:\n{stderr}", script.display());
     Some(String::from_utf8_lossy(&output.stdout).into_owned())

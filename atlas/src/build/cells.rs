@@ -40,7 +40,8 @@ fn read_bytes(image: &ImageFile, channel: usize) -> Result<Volume<u8>> {
         return Ok(Volume::new(bytes, voxel_size)?);
     }
     let volume = Volume::new(voxels.into_f32(), voxel_size)?;
-    to_bytes(&volume).map_err(|source| AtlasError::Segment { path: image.path().to_owned(), source })
+    to_bytes(&volume)
+        .map_err(|source| AtlasError::Segment { path: image.path().to_owned(), source })
 }
 
 /// The cells of a label image that was made elsewhere, on the grid of `image`.

@@ -17,8 +17,10 @@ pub fn pool_of_tables(tables: TableCells) -> Pool {
     let counts =
         tables.counts.into_iter().map(|(name, values)| Column::number(name, values.to_vec()));
     let proteins = tables.proteins.into_iter().map(|(name, frames)| {
-        let blocks: BTreeMap<String, Block> =
-            frames.into_iter().map(|(frame, block)| (frame.name().to_owned(), block.into())).collect();
+        let blocks: BTreeMap<String, Block> = frames
+            .into_iter()
+            .map(|(frame, block)| (frame.name().to_owned(), block.into()))
+            .collect();
         (name, blocks)
     });
     let specimens = tables.specimens.into_iter().map(|specimen| Specimen {

@@ -1,11 +1,11 @@
 //! The cells of all specimens, before anything is learned from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array2, Axis, s};
 use primordia_data::CellId;
 
-use crate::file::{Column, Contacts, Specimen};
+use crate::file::{Column, ColumnValues, Contacts, Specimen};
 
 /// Named columns of numbers over all cells of a pool; NaN where a cell has none.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,9 @@ impl Block {
         let blocks: Vec<_> = blocks.into_iter().collect();
         let names = blocks
             .iter()
-            .flat_map(|(name, block)| block.names.iter().map(move |column| format!("{name}.{column}")))
+            .flat_map(|(name, block)| {
+                block.names.iter().map(move |column| format!("{name}.{column}"))
+            })
             .collect();
         let n_cells = blocks.first().map_or(0, |(_, block)| block.values.nrows());
         let mut values = Array2::zeros((n_cells, blocks.iter().map(|(_, b)| b.names.len()).sum()));
@@ -63,6 +65,25 @@ impl Block {
             at = end;
         }
         Self { names, values }
+    }
+
+    /// The columns of two blocks of the same cells, unchanged; of a name that both have, the first.
+    pub fn beside(first: &Self, second: &Self) -> Self {
+        let new: Vec<usize> = (0..second.names.len())
+            .filter(|&column| !first.names.contains(&second.names[column]))
+            .collect();
+        let names =
+            first.names.iter().chain(new.iter().map(|&column| &second.names[column])).cloned();
+        let values =
+            ndarray::concatenate![Axis(1), first.values, second.values.select(Axis(1), &new)];
+        Self { names: names.collect(), values }
+    }
+
+    /// The block, or for a block without columns one of `n_cells` rows.
+    fn with_rows(&self, n_cells: usize) -> Self {
+        let values =
+            if self.names.is_empty() { Array2::zeros((n_cells, 0)) } else { self.values.clone() };
+        Self { names: self.names.clone(), values }
     }
 
     /// The columns of these names that there are, in the order of `names`.
@@ -145,6 +166,128 @@ impl Pool {
         let names = ["x_um", "y_um", "z_um"].map(String::from).to_vec();
         Block { names, values: self.spatial_um.clone() }
     }
+
+    /// The cells of `self`, then those of `other`.
+    #[must_use]
+    pub fn joined(mut self, mut other: Self) -> Self {
+        if self.cells.is_empty() {
+            return other;
+        }
+        if other.cells.is_empty() {
+            return self;
+        }
+        let sizes = [self.n_cells(), other.n_cells()];
+        let both =
+            |a: &Block, b: &Block| Block::stacked(&[a.with_rows(sizes[0]), b.with_rows(sizes[1])]);
+        self.features = both(&self.features, &other.features);
+        self.intensities = both(&self.intensities, &other.intensities);
+        self.shape = joined_blocks(&self.shape, &other.shape, both);
+        let names: BTreeSet<String> =
+            self.proteins.keys().chain(other.proteins.keys()).cloned().collect();
+        let none = ProteinBlocks::new();
+        self.proteins = names
+            .into_iter()
+            .map(|name| {
+                let mine = self.proteins.get(&name).unwrap_or(&none);
+                let theirs = other.proteins.get(&name).unwrap_or(&none);
+                let joined = joined_blocks(mine, theirs, both);
+                (name, joined)
+            })
+            .collect();
+        self.columns = joined_columns(self.columns, other.columns, sizes);
+        self.spatial_um = ndarray::concatenate![Axis(0), self.spatial_um, other.spatial_um];
+        self.image_um = ndarray::concatenate![Axis(0), self.image_um, other.image_um];
+        self.contacts = joined_contacts(self.contacts.as_ref(), other.contacts.as_ref(), sizes);
+        self.cells.append(&mut other.cells);
+        self.trusted.append(&mut other.trusted);
+        self.specimens.append(&mut other.specimens);
+        self
+    }
+}
+
+/// Blocks by name, of both.
+fn joined_blocks(
+    mine: &BTreeMap<String, Block>,
+    theirs: &BTreeMap<String, Block>,
+    both: impl Fn(&Block, &Block) -> Block,
+) -> BTreeMap<String, Block> {
+    let none = Block::default();
+    let names: BTreeSet<&String> = mine.keys().chain(theirs.keys()).collect();
+    names
+        .into_iter()
+        .map(|name| {
+            let joined = both(mine.get(name).unwrap_or(&none), theirs.get(name).unwrap_or(&none));
+            (name.clone(), joined)
+        })
+        .collect()
+}
+
+/// Columns by name, of both; not known where one has none.
+fn joined_columns(mine: Vec<Column>, theirs: Vec<Column>, sizes: [usize; 2]) -> Vec<Column> {
+    let mut joined: Vec<Column> = mine
+        .into_iter()
+        .map(|column| {
+            let other = theirs.iter().find(|other| other.name == column.name);
+            let more = other.map_or_else(
+                || unknown_like(&column.values, sizes[1]),
+                |other| other.values.clone(),
+            );
+            after(column, &more)
+        })
+        .collect();
+    for column in theirs {
+        if joined.iter().all(|known| known.name != column.name) {
+            let before = unknown_like(&column.values, sizes[0]);
+            joined
+                .push(after(Column { name: column.name.clone(), values: before }, &column.values));
+        }
+    }
+    joined
+}
+
+fn unknown_like(values: &ColumnValues, n_cells: usize) -> ColumnValues {
+    match values {
+        ColumnValues::Number(_) => ColumnValues::Number(vec![f64::NAN; n_cells]),
+        _ => ColumnValues::Text(vec![None; n_cells]),
+    }
+}
+
+/// The values of `column`, then `more`: numbers if both are, text otherwise.
+fn after(column: Column, more: &ColumnValues) -> Column {
+    let values = match (column.values, more) {
+        (ColumnValues::Number(mut values), ColumnValues::Number(more)) => {
+            values.extend(more);
+            ColumnValues::Number(values)
+        }
+        (values, more) => {
+            ColumnValues::Text(texts(&values).into_iter().chain(texts(more)).collect())
+        }
+    };
+    Column { name: column.name, values }
+}
+
+fn texts(values: &ColumnValues) -> Vec<Option<String>> {
+    match values {
+        ColumnValues::Text(values) => values.clone(),
+        ColumnValues::Number(values) => {
+            values.iter().map(|v| v.is_finite().then(|| v.to_string())).collect()
+        }
+        ColumnValues::Flag(values) => values.iter().map(|v| Some(v.to_string())).collect(),
+    }
+}
+
+fn joined_contacts(
+    mine: Option<&Contacts>,
+    theirs: Option<&Contacts>,
+    [first, second]: [usize; 2],
+) -> Option<Contacts> {
+    if mine.is_none() && theirs.is_none() {
+        return None;
+    }
+    let mine = mine.into_iter().flat_map(Contacts::pairs);
+    let theirs = theirs.into_iter().flat_map(Contacts::pairs);
+    let theirs = theirs.map(|(a, b, area_um2)| (first + a, first + b, area_um2));
+    Some(Contacts::from_pairs(first + second, mine.chain(theirs)))
 }
 
 #[cfg(test)]

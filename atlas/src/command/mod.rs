@@ -1,9 +1,16 @@
 //! The verbs: one file each.
 
 mod build;
+mod demo;
+mod evaluate;
+mod export;
+mod init;
+mod inspect;
 mod output;
 mod progress;
 mod query;
+mod segment;
+mod validate;
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -41,8 +48,15 @@ struct Everywhere {
 
 #[derive(Subcommand)]
 enum Verb {
+    Demo(demo::Demo),
+    Init(init::Init),
+    Inspect(inspect::Inspect),
+    Segment(segment::Segment),
+    Evaluate(evaluate::Evaluate),
     Build(build::Build),
     Query(query::Query),
+    Export(export::Export),
+    Validate(validate::Validate),
 }
 
 /// Runs the verb of the command line: exit code 0 done, 1 failed, 2 misused.
@@ -74,8 +88,15 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     }
     let quiet = cli.everywhere.quiet;
     match &cli.verb {
+        Verb::Demo(demo) => demo.run(quiet),
+        Verb::Init(init) => init.run(),
+        Verb::Inspect(inspect) => inspect.run(),
+        Verb::Segment(segment) => segment.run(quiet),
+        Verb::Evaluate(evaluate) => evaluate.run(),
         Verb::Build(build) => build.run(quiet),
         Verb::Query(query) => query.run(),
+        Verb::Export(export) => export.run(),
+        Verb::Validate(validate) => validate.run(),
     }
 }
 

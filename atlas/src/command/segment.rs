@@ -89,10 +89,11 @@ impl Segment {
 
 /// Three numbers, such as `0.225,0.099,0.099`.
 fn parse_voxel_size(text: &str) -> Result<VoxelSize, String> {
-    let um: Vec<f64> =
-        text.split(',').map(|side| side.trim().parse()).collect::<Result<_, _>>().map_err(
-            |_| format!("{text:?} is not three numbers, such as 0.225,0.099,0.099"),
-        )?;
+    let um: Vec<f64> = text
+        .split(',')
+        .map(|side| side.trim().parse())
+        .collect::<Result<_, _>>()
+        .map_err(|_| format!("{text:?} is not three numbers, such as 0.225,0.099,0.099"))?;
     let um: [f64; 3] =
         um.try_into().map_err(|um: Vec<f64>| format!("three numbers wanted, got {}", um.len()))?;
     VoxelSize::from_um(um).map_err(|error| error.to_string())

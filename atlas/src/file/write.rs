@@ -50,6 +50,7 @@ fn store(path: &Path, atlas: &Atlas) -> Stored {
     }
     let uns = encode::dict(&file, "uns")?;
     store_primordia(&encode::dict(&uns, "primordia")?, atlas)?;
+    file.flush()?;
     file.close()
 }
 

@@ -115,7 +115,7 @@ impl Group {
             let best = (0..names.len()).min_by_key(|&at| rank(&names[at]));
             let clear = |at: &usize| names.len() == 1 || rank(&names[*at]) < OUTLINES.len();
             if let Some(at) = best.filter(clear) {
-                names[at] = reference.to_owned();
+                reference.clone_into(&mut names[at]);
             }
         }
         names
@@ -162,7 +162,7 @@ impl Group {
             }
             (None, 0) => {}
             (None, n) => {
-                text.push(format!("# {n} of these images have labels: list them one by one"))
+                text.push(format!("# {n} of these images have labels: list them one by one"));
             }
         }
     }

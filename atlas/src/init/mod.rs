@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use primordia_data::experiment::{Experiment, Problem};
+use primordia_data::image::ImageFile;
 use primordia_data::{DataError, VoxelSize};
 use thiserror::Error;
 
@@ -50,7 +51,18 @@ pub struct ImageFacts {
     pub voxel_size: Option<VoxelSize>,
 }
 
-/// Looks at an image, or says why it cannot be read.
+impl ImageFacts {
+    /// What the image at `path` says.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words.
+    pub fn of(path: &Path) -> Result<Self, String> {
+        let image = ImageFile::open(path).map_err(|error| error.to_string())?;
+        Ok(Self { channels: image.channel_names().to_vec(), voxel_size: image.voxel_size() })
+    }
+}
+
+/// Looks at an image ([`ImageFacts::of`]), or says why it cannot be read.
 pub type Inspect<'i> = &'i dyn Fn(&Path) -> Result<ImageFacts, String>;
 
 /// Writes `experiment.toml` into `folder` and returns its path. An existing one is kept, unless

@@ -112,28 +112,31 @@ fn is_label_image(file: &Path) -> bool {
     let in_folder = folders.map(str::to_lowercase).any(|folder| {
         LABELS.contains(&folder.as_str()) || folder == "curated" || folder == "segmentations"
     });
-    in_folder
-        || stem(file).is_some_and(|stem| {
-            let ending = stem.rsplit_once(['_', '-', '.']).map(|(_, ending)| ending.to_lowercase());
-            ending.is_some_and(|ending| LABELS.contains(&ending.as_str()))
-        })
+    in_folder || stem(file).is_some_and(|stem| labelled_id(stem) != stem)
+}
+
+/// `056F63395C_seg` without what says that it is a label image.
+fn labelled_id(stem: &str) -> &str {
+    match stem.rsplit_once(['_', '-', '.']) {
+        Some((id, ending)) if LABELS.contains(&ending.to_lowercase().as_str()) => id,
+        _ => stem,
+    }
 }
 
 /// The pattern, with `{id}`, of label images for all of `images`; or how many have one.
 pub(super) fn label_pattern(images: &[PathBuf], labels: &[PathBuf]) -> (Option<String>, usize) {
     let mut most = 0;
     let first = images.first().and_then(|image| stem(image)).unwrap_or_default();
-    for label in labels {
-        let Some(text) = label.to_str() else { continue };
-        let Some(at) = text.rfind(first).filter(|_| !first.is_empty()) else { continue };
-        let (before, after) = (&text[..at], &text[at + first.len()..]);
+    for label in labels.iter().filter(|label| stem(label).map(labelled_id) == Some(first)) {
+        let name = label.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let pattern = label.with_file_name(format!("{{id}}{}", &name[first.len()..]));
+        let pattern = pattern.to_string_lossy().into_owned();
         let there = |image: &&PathBuf| {
-            stem(image)
-                .is_some_and(|id| labels.contains(&PathBuf::from(format!("{before}{id}{after}"))))
+            stem(image).is_some_and(|id| labels.contains(&pattern.replace("{id}", id).into()))
         };
         let n_labelled = images.iter().filter(there).count();
         if n_labelled == images.len() {
-            return (Some(format!("{before}{{id}}{after}")), n_labelled);
+            return (Some(pattern), n_labelled);
         }
         most = most.max(n_labelled);
     }

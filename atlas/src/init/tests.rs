@@ -1,4 +1,6 @@
 use super::*;
+use crate::tables::read_tables;
+use crate::tables::tests::real_data;
 
 fn folder(files: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -73,6 +75,15 @@ fn files_that_a_pattern_cannot_tell_apart_are_listed() {
 }
 
 #[test]
+fn labels_belong_to_the_image_of_their_name() {
+    let folder = folder(&["a.tif", "a_b.tif", "1.h5", "a_b_seg.tif", "masks/fish1.tif"]);
+    let found = experiment(&folder, &draft(folder.path(), &silent(1)).unwrap());
+    let labelled = found.specimens.iter().filter(|specimen| specimen.labels.is_some());
+    let labelled: Vec<_> = labelled.map(|specimen| &*specimen.id).collect();
+    assert_eq!(labelled, ["a_b"]);
+}
+
+#[test]
 fn channels_of_other_names_are_renamed_to_the_reference() {
     let folder = folder(&["a.tif", "b.tif"]);
     let inspect = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
@@ -124,4 +135,25 @@ fn published_tables_are_known_by_their_names() {
     assert_eq!(tables.position_um.as_ref().unwrap().columns[0], "Centroids TFOR X");
     assert_eq!(found.deposits[0].paths, [folder.path().join("deposit")]);
     assert!(text.contains("# features = \"pooled/shape_TFOR_pca_measured.parquet\""), "{text}");
+}
+
+#[test]
+fn the_published_folder_is_an_experiment_as_it_is() {
+    let Some(folder) = real_data("idr0079") else { return };
+    let text = draft(&folder, &ImageFacts::of).unwrap();
+    let cells =
+        read_tables(&Experiment::from_toml(&text, folder.join(FILE_NAME)).unwrap()).unwrap();
+    assert_eq!(cells.cells.len(), 15_395);
+    assert_eq!(cells.proteins.len(), 8);
+    assert_eq!(cells.classes["archetype"].iter().flatten().count(), 507);
+    assert!(text.contains("# features = \"pea3smFISH_RNAspot_coordinates.parquet\""), "{text}");
+}
+
+#[test]
+fn microscope_images_say_their_voxel_size() {
+    let Some(folder) = real_data("zfish_pllp_dystrack") else { return };
+    let text = draft(&folder, &ImageFacts::of).unwrap();
+    let found = Experiment::from_toml(&text, folder.join(FILE_NAME)).unwrap();
+    assert_eq!(found.specimens.len(), 4, "{text}");
+    assert_eq!(text.matches("# voxel_size_um = [Z, Y, X]").count(), 1, "the AXR has none: {text}");
 }

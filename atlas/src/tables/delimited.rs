@@ -11,7 +11,7 @@ use super::raw::{Column, RawTable, is_missing};
 pub(super) fn parse(bytes: Vec<u8>, separator: u8, path: &Path) -> Result<RawTable> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let line = before.split(|&byte| byte == b'\n').count();
         TableError::NotUtf8 { path: path.to_owned(), line }
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

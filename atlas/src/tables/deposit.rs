@@ -54,8 +54,8 @@ impl What {
 
 /// Reads all tables of a deposit, those of one kind under one another.
 pub(super) fn read(deposit: &Deposit) -> Result<Pool> {
-    let found: Result<Vec<Vec<Found>>> =
-        deposit.paths.par_iter().map(|path| tables(path)).collect();
+    let found: Vec<_> = deposit.paths.par_iter().map(|path| tables(path)).collect();
+    let found: Result<Vec<Vec<Found>>> = found.into_iter().collect(); // the first error, always
     let mut kinds: BTreeMap<String, Vec<RawTable>> = BTreeMap::new();
     for Found { what, table } in found?.into_iter().flatten() {
         kinds.entry(what).or_default().push(table);

@@ -212,7 +212,7 @@ impl Joined {
                 classes.entry(values.name.clone()).or_insert_with(|| vec![None; self.n_cells]);
             for (class, row) in values.table.raw.texts(&column)?.into_iter().zip(rows) {
                 if let Some(row) = row {
-                    all[row] = class.map(|class| class_name(class, &values.names));
+                    all[row] = class.map(|class| class_name(&class, &values.names));
                 }
             }
         }
@@ -263,27 +263,22 @@ fn column_of(values: &Values, numeric: bool) -> Result<String> {
     if columns.len() > 1 {
         columns.retain(|column| table.raw.attribute(column, &table.cells).is_none());
     }
-    match columns[..] {
-        [column] => Ok(column.to_owned()),
-        _ => {
-            let (path, name) = (table.raw.path().to_owned(), values.name.clone());
-            let all = table.data_columns().collect::<Vec<_>>().join(", ");
-            let candidates = if all.is_empty() {
-                "there is none".to_owned()
-            } else {
-                format!("there are: {all}")
-            };
-            Err(TableError::WhichColumn { path, name, candidates })
-        }
+    if let [column] = columns[..] {
+        return Ok(column.to_owned());
     }
+    let all = table.data_columns().collect::<Vec<_>>().join(", ");
+    let candidates =
+        if all.is_empty() { "there is none".into() } else { format!("there are: {all}") };
+    let (path, name) = (table.raw.path().to_owned(), values.name.clone());
+    Err(TableError::WhichColumn { path, name, candidates })
 }
 
 /// A class by its new name, if it has one; `1.0`, as floating-point columns are written, is `1`.
-fn class_name(class: String, names: &[(String, String)]) -> String {
+fn class_name(class: &str, names: &[(String, String)]) -> String {
     let whole = class.strip_suffix(".0").filter(|whole| whole.parse::<i64>().is_ok());
-    let class = whole.map_or(class.clone(), str::to_owned);
-    let new = names.iter().find(|(old, _)| *old == class);
-    new.map_or(class, |(_, new)| new.clone())
+    let class = whole.unwrap_or(class);
+    let new = names.iter().find(|(old, _)| old == class);
+    new.map_or(class, |(_, new)| new).to_owned()
 }
 
 /// The specimens of `cells` with their columns: text that is the same for all cells of each

@@ -105,4 +105,4 @@ pub fn read_tables(experiment: &Experiment) -> Result<TableCells> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

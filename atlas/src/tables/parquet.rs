@@ -4,12 +4,15 @@ use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use polars::prelude::{DataFrame, DataType, PolarsResult, Series};
+use polars::prelude::{DataFrame, DataType, PolarsResult, Series, polars_bail};
 use polars_io::SerReader;
 use polars_io::prelude::ParquetReader;
 
 use super::error::{Result, TableError};
 use super::raw::{Column, RawTable, is_missing};
+
+/// More values than this in a byte are a lie, however well they are compressed.
+const DENSEST: usize = 1000;
 
 /// The table of `bytes`, which `path` is the name of.
 pub(super) fn parse(bytes: Vec<u8>, path: &Path) -> Result<RawTable> {
@@ -18,7 +21,13 @@ pub(super) fn parse(bytes: Vec<u8>, path: &Path) -> Result<RawTable> {
         return Err(wrong("PAR1 wanted at its beginning and end".into()));
     }
     let columns = || -> PolarsResult<_> {
-        let frame: DataFrame = ParquetReader::new(Cursor::new(bytes)).finish()?;
+        let n_bytes = bytes.len();
+        let mut reader = ParquetReader::new(Cursor::new(bytes));
+        let (n_rows, n_columns) = (reader.num_rows()?, reader.schema()?.len());
+        if n_rows.saturating_mul(n_columns) > n_bytes.saturating_mul(DENSEST) {
+            polars_bail!(ComputeError: "it claims {n_rows} rows in {n_bytes} bytes");
+        }
+        let frame: DataFrame = reader.finish()?;
         let columns: PolarsResult<Vec<_>> = frame
             .columns()
             .iter()

@@ -88,7 +88,8 @@ impl Pool {
             let table = Keyed::new(file::read(path)?, &tables.specimen, &tables.cell)?;
             Ok((path.to_path_buf(), Arc::new(table)))
         };
-        let read: Result<HashMap<PathBuf, Arc<Keyed>>> = paths.par_iter().map(read).collect();
+        let read: Vec<_> = paths.par_iter().map(read).collect();
+        let read: Result<HashMap<PathBuf, Arc<Keyed>>> = read.into_iter().collect(); // the first error
         Ok(Self::of(tables, &read?, experiment))
     }
 

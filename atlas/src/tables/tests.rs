@@ -221,7 +221,7 @@ fn typed_ids_are_whole_numbers_or_text() {
 }
 
 /// The real data, if they are here.
-fn real_data(what: &str) -> Option<PathBuf> {
+pub(crate) fn real_data(what: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/real");
     let root = std::env::var_os("PRIMORDIA_DATA").map_or(beside, PathBuf::from);
     let path = root.join(what);

@@ -7,7 +7,7 @@ use crate::volume::VoxelSize;
 pub(super) struct Calibration {
     /// µm along z, y, x; `None` where nothing usable is said.
     pub(super) um: [Option<f64>; 3],
-    /// Where it is said, such as "OME-XML PhysicalSize".
+    /// Where it is said, such as "OME-XML `PhysicalSize`".
     pub(super) source: String,
     /// What a user should know about it.
     pub(super) warnings: Vec<String>,
@@ -67,7 +67,7 @@ impl Calibration {
 /// What speaks against a stated size.
 fn doubt(voxel_size: VoxelSize) -> Option<String> {
     let [z, y, x] = voxel_size.um();
-    if [z, y, x] == [1.0; 3] {
+    if [z, y, x].iter().all(|side| (side - 1.0).abs() < f64::EPSILON) {
         return Some(
             "the file states voxels of 1 × 1 × 1 µm, which software also writes when it does not know; check it"
                 .to_owned(),
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn one_slice_needs_no_step() {
         let verdict = calibration([None, Some(0.1), Some(0.2)]).verdict(1);
-        assert_eq!(verdict.voxel_size.unwrap().um(), [0.2, 0.1, 0.2]);
+        assert_eq!(verdict.voxel_size, VoxelSize::from_um([0.2, 0.1, 0.2]).ok());
         assert_eq!(verdict.warnings.len(), 1);
     }
 

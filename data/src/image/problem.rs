@@ -94,7 +94,7 @@ pub enum ImageProblem {
     #[error("has {found} channels where one was wanted; choose one of: {available}")]
     ChooseChannel { found: usize, available: String },
     #[error(
-        "states no voxel size ({evidence}); give it as `voxel_size_um = [z, y, x]` in the experiment file, or as `--voxel-size-um Z,Y,X`"
+        "states no voxel size ({evidence}); give it as `voxel_size_um = [z, y, x]` in the experiment file, or as `--voxel-size Z,Y,X`"
     )]
     NoVoxelSize { evidence: String },
     #[error(

@@ -2,7 +2,7 @@
 
 /// How many µm one `unit` is; `None` for what is no length (`pixel`, `reference frame`, nothing).
 ///
-/// Knows the length units of OME (2016-06 schema), the words ImageJ writes, escaped (`\u00B5m`)
+/// Knows the length units of OME (2016-06 schema), the words `ImageJ` writes, escaped (`\u00B5m`)
 /// and wrongly decoded (`Âµm`) micro signs.
 pub(super) fn um_per(unit: &str) -> Option<f64> {
     let unit = unit.trim().trim_end_matches('\0').replace("\\u00B5", "µ").replace("\\u00b5", "µ");

@@ -51,9 +51,9 @@ pub fn write_labels(path: impl AsRef<Path>, labels: &Labels) -> Result<()> {
     let size = volume.voxel_size();
     let write = |voxels: VoxelsView<'_>| write_one(path, "label", "labels", voxels, size);
     let largest = labels.cells().last().copied().unwrap_or(0);
-    let result = if largest <= u32::from(u8::MAX) {
+    let result = if u8::try_from(largest).is_ok() {
         write((&volume.voxels().mapv(|label| label as u8)).into())
-    } else if largest <= u32::from(u16::MAX) {
+    } else if u16::try_from(largest).is_ok() {
         write((&volume.voxels().mapv(|label| label as u16)).into())
     } else {
         write(volume.into())

@@ -13,21 +13,16 @@ use super::random::{Purpose, Waves, normal, stream};
 
 /// Half-width and half-height against the largest, from tip to tail at 0, 0.1, …, 1 of the length.
 ///
-/// Rounded from the centroids and lengths of the cells of 134 live primordia with their tips
-/// aligned (idr0079, frame TFOR): mean over specimens of the outermost cell in each twentieth of
-/// the length, raised to 1.5 so that a smooth body encloses the measured volume of cells. The
-/// leading end is the thinner one; the tail is blunt.
-const HALF_WIDTH: [f64; 11] = [0.46, 0.66, 0.81, 0.90, 0.98, 1.00, 0.88, 0.80, 0.73, 0.68, 0.66];
-const HALF_HEIGHT: [f64; 11] = [0.48, 0.62, 0.76, 0.88, 0.98, 1.00, 0.97, 0.91, 0.85, 0.79, 0.76];
-
-/// Cross-sections follow (y/w)² + |z/h|^`FLATTENING` = 1: flanks thinner than an ellipse's.
-const FLATTENING: f64 = 1.1;
-
-/// The ends are rounded over some 1/`BLUNTNESS` of the length.
-const BLUNTNESS: f64 = 6.0;
+/// Rounded from the centroids and lengths of the cells of 139 live primordia with their tips
+/// aligned (idr0079, frame TFOR): the outermost cells of each twentieth of the length, mean over
+/// specimens, squared so that the smooth body holds the measured
+/// volume of cells and not that of its outermost protrusions. The leading end is the thinner one,
+/// the tissue is widest before its middle, and the tail is blunt.
+const HALF_WIDTH: [f64; 11] = [0.38, 0.60, 0.77, 0.89, 0.97, 1.00, 0.94, 0.85, 0.75, 0.67, 0.62];
+const HALF_HEIGHT: [f64; 11] = [0.40, 0.56, 0.72, 0.87, 0.97, 1.00, 0.96, 0.88, 0.80, 0.74, 0.72];
 
 /// Heights are this much shorter at rest, so that Voronoi cells become columns.
-const COLUMNS: f64 = 0.42;
+const COLUMNS: f64 = 0.4;
 
 /// Where the rosettes stand, from tip to tail, in lengths of the tissue.
 const ROSETTES: [f64; 3] = [0.32, 0.57, 0.81];
@@ -134,13 +129,14 @@ impl Body {
         Vector3::new(x, radius - across * libm::cos(angle), point.z)
     }
 
-    /// Below 0 inside the body, above 0 outside, and everywhere smooth.
+    /// Below 0 inside the body, above 0 outside. Cross-sections are lenses of two parabolas:
+    /// (y/w)² + |z|/h = 1.
     pub(super) fn level(&self, point: &Point3<f64>) -> f64 {
         let at = -point.x / self.length_um;
         let width = self.half_width_um * profile(&HALF_WIDTH, at);
         let height = self.half_height_um * profile(&HALF_HEIGHT, at);
         let y = point.y / width;
-        y * y + libm::pow((point.z / height).abs(), FLATTENING) - end(at)
+        y * y + (point.z / height).abs() - end(at)
     }
 
     /// The distance of `point` (body frame) from the surface in µm, negative inside: exact to
@@ -161,7 +157,7 @@ impl Body {
         let at = -x / self.length_um;
         let y = y / (self.half_width_um * profile(&HALF_WIDTH, at));
         let height = self.half_height_um * profile(&HALF_HEIGHT, at);
-        height * libm::pow((end(at) - y * y).max(0.0), 1.0 / FLATTENING)
+        height * (end(at) - y * y).max(0.0)
     }
 
     /// From basal (0) to apical (1), relative to the largest height at this x of the body frame.
@@ -240,10 +236,13 @@ impl Body {
     }
 }
 
-/// 1 along the tissue, 0 at its ends, below 0 beyond.
+/// 1 along the tissue, 0 at its ends, below 0 beyond: 1 − |m|⁵ towards the tip and 1 − |m|⁹
+/// towards the blunter tail, where m is −1 at the tip and 1 at the tail.
 fn end(at: f64) -> f64 {
-    let from_middle = (2.0 * at - 1.0).abs();
-    1.0 - libm::pow(from_middle, BLUNTNESS)
+    let from_middle = 2.0 * at - 1.0;
+    let square = from_middle * from_middle;
+    let fourth = square * square;
+    1.0 - from_middle.abs() * if from_middle < 0.0 { fourth } else { fourth * fourth }
 }
 
 /// A profile of eleven values over 0..=1, between them a cubic (Catmull–Rom), beyond them constant.

@@ -4,19 +4,27 @@ use nalgebra::{Point3, Vector3};
 
 use super::body::Body;
 use super::random::{Purpose, stream};
+use crate::error::{DataError, Result};
 
 /// Rounds of relaxation: enough for compact cells, too few for equal ones. Volumes then differ by
 /// a quarter to a third, as in the living tissue.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 2;
 
 /// The seeds of `n_cells` Voronoi cells at rest.
 ///
 /// Random seeds move to the centres of mass of their cells (Lloyd 1982,
 /// doi:10.1109/TIT.1982.1056489); mass is volume in the body, not at rest.
-pub(super) fn seeds_at_rest(body: &Body, n_cells: usize, seed: u64) -> Vec<Point3<f64>> {
+pub(super) fn seeds_at_rest(body: &Body, n_cells: usize, seed: u64) -> Result<Vec<Point3<f64>>> {
     const STEP_UM: f64 = 0.9;
+    /// A cell of 15 µm³ holds as many.
+    const LEAST_PLACES: usize = 20;
     let mut rng = stream(seed, Purpose::Seeds, 0);
     let places = body.random_places(STEP_UM, &mut rng);
+    if places.len() < LEAST_PLACES * n_cells {
+        let (value, wanted) = (n_cells as f64, "few enough to leave each cell 15 µm³");
+        return Err(DataError::Parameter { name: "n_cells", value, wanted });
+    }
+    let places = thinned_towards_tip(places, &mut rng);
     let mut seeds = spread(&places, n_cells, &mut rng);
     for _ in 0..ROUNDS {
         let mut sums = vec![(Vector3::zeros(), 0.0); seeds.len()];
@@ -33,12 +41,27 @@ pub(super) fn seeds_at_rest(body: &Body, n_cells: usize, seed: u64) -> Vec<Point
     }
     // Cells are numbered from the tip to the tail.
     seeds.sort_by(|a, b| b.x.total_cmp(&a.x));
-    seeds
+    Ok(seeds)
+}
+
+/// Fewer of `places` towards the tip, so that fewer, larger cells stand there.
+///
+/// In 163 published primordia (idr0079) the logarithm of the volume correlates with the cube of the
+/// position along the tissue (−1 to 1) by 0.22 ± 0.14, positive in 154; the mean volume rises by
+/// about a fifth from the tail to the front.
+fn thinned_towards_tip(places: Vec<Point3<f64>>, rng: &mut impl rand::Rng) -> Vec<Point3<f64>> {
+    /// From the tail to the tip, the share of places that stay falls by e to this power.
+    const FALL: f64 = 1.2;
+    let (tail, tip) =
+        places.iter().fold((f64::MAX, f64::MIN), |(l, h), place| (l.min(place.x), h.max(place.x)));
+    let stays =
+        |place: &Point3<f64>, draw: f64| draw < libm::exp(-FALL * (place.x - tail) / (tip - tail));
+    places.into_iter().filter(|place| stays(place, rng.random())).collect()
 }
 
 /// `n` of `places`, each the farthest from all before among a few drawn at random.
 fn spread(places: &[Point3<f64>], n: usize, rng: &mut impl rand::Rng) -> Vec<Point3<f64>> {
-    const DRAWN: usize = 4;
+    const DRAWN: usize = 3;
     let mut chosen: Vec<Point3<f64>> = Vec::with_capacity(n);
     while chosen.len() < n {
         let mut best = (f64::NEG_INFINITY, places[0]);

@@ -1,5 +1,7 @@
 //! Each cell in one piece: what voxels cut off goes to the neighbour it touches most.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ndarray::Array3;
 
 /// Gives every piece of a cell but its largest to the neighbour with which it shares most faces,
@@ -21,14 +23,14 @@ fn move_pieces(labels: &mut Array3<u32>) -> usize {
             *best = Some(at);
         }
     }
-    let mut moved = 0;
-    for (at, piece) in pieces.iter().enumerate() {
-        if largest[piece.label as usize] != Some(at) {
-            hand_over(voxels, shape, piece);
-            moved += 1;
-        }
+    let apart =
+        pieces.iter().enumerate().filter(|(at, piece)| largest[piece.label as usize] != Some(*at));
+    // All are gathered before any changes hands, and so changes what hangs together.
+    let apart: Vec<Vec<usize>> = apart.map(|(_, piece)| members(voxels, shape, piece)).collect();
+    for members in &apart {
+        hand_over(voxels, shape, members);
     }
-    moved
+    apart.len()
 }
 
 /// Voxels of one label that hang together.
@@ -64,25 +66,32 @@ fn pieces(voxels: &[u32], shape: (usize, usize, usize)) -> Vec<Piece> {
     pieces
 }
 
-fn hand_over(voxels: &mut [u32], shape: (usize, usize, usize), piece: &Piece) {
-    let mut members = vec![piece.first];
-    let mut faces = std::collections::BTreeMap::<u32, usize>::new();
-    let mut seen = std::collections::BTreeSet::from([piece.first]);
-    let mut at = 0;
-    while at < members.len() {
-        for next in neighbours(members[at], shape).into_iter().flatten() {
-            let label = voxels[next];
-            if label == piece.label && seen.insert(next) {
-                members.push(next);
-            } else if label != piece.label && label != 0 {
-                *faces.entry(label).or_default() += 1;
+/// The voxels of `piece`, ascending.
+fn members(voxels: &[u32], shape: (usize, usize, usize), piece: &Piece) -> Vec<usize> {
+    let mut seen = BTreeSet::from([piece.first]);
+    let mut stack = vec![piece.first];
+    while let Some(voxel) = stack.pop() {
+        for next in neighbours(voxel, shape).into_iter().flatten() {
+            if voxels[next] == piece.label && seen.insert(next) {
+                stack.push(next);
             }
         }
-        at += 1;
+    }
+    seen.into_iter().collect()
+}
+
+fn hand_over(voxels: &mut [u32], shape: (usize, usize, usize), members: &[usize]) {
+    let mut faces = BTreeMap::<u32, usize>::new();
+    for &voxel in members {
+        for next in neighbours(voxel, shape).into_iter().flatten() {
+            if voxels[next] != 0 && members.binary_search(&next).is_err() {
+                *faces.entry(voxels[next]).or_default() += 1;
+            }
+        }
     }
     // The last of equals: the same on every run.
     let heir = faces.into_iter().max_by_key(|&(_, faces)| faces).map_or(0, |(label, _)| label);
-    for voxel in members {
+    for &voxel in members {
         voxels[voxel] = heir;
     }
 }
@@ -106,10 +115,11 @@ mod tests {
 
     #[test]
     fn a_cut_off_piece_joins_the_neighbour_it_touches_most() {
-        let values = vec![1, 1, 1, 2, 1, 2, 2, 3];
-        let mut labels = Array3::from_shape_vec((1, 1, 8), values).unwrap();
+        let values = vec![1, 1, 1, 0, 2, 2, 1, 2, 2, 3, 3, 3];
+        let mut labels = Array3::from_shape_vec((1, 3, 4), values).unwrap();
         join_pieces(&mut labels);
-        assert_eq!(labels.as_slice().unwrap(), [1, 1, 1, 2, 2, 2, 2, 3]);
+        // The last 2 touches one 1 and one 3, and goes to the last of equals.
+        assert_eq!(labels.as_slice().unwrap(), [1, 1, 1, 0, 2, 2, 1, 3, 2, 3, 3, 3]);
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The smooth fields of a tissue, sampled on a coarse lattice in the image and interpolated.
 //!
 //! All that decides a voxel (place at rest, distance to the surface, strength of the label,
-//! distance to the skin) varies over µm: it is computed exactly every half µm and linearly
+//! distance to the skin) varies over µm: it is computed exactly every 0.75 µm and linearly
 //! between. The bent, folded tissue so costs a voxel no more than a straight one.
 
 use nalgebra::Point3;
 use rayon::prelude::*;
 
 /// Between nodes, in µm.
-pub(super) const SPACING_UM: f32 = 0.5;
+pub(super) const SPACING_UM: f32 = 0.75;
 
 /// Nodes along the side of a block that shares a list of candidate cells.
 const BLOCK: usize = 4;

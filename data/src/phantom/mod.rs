@@ -74,9 +74,9 @@ impl Default for TissueParams {
         Self {
             n_cells: 113,
             length_um: 130.0,
-            width_um: 33.0,
+            width_um: 37.0,
             height_um: 19.5,
-            curvature_per_um: 0.003,
+            curvature_per_um: 0.004,
             constriction: 2.0,
             rosette_radius_um: 5.0,
             waviness_um: 0.3,
@@ -166,7 +166,7 @@ impl PhantomParams {
         tissue.n_cells = n_cells.round().clamp(60.0, 160.0) as usize;
         tissue.length_um *= 1.0 + deviation(0.05).clamp(-0.1, 0.1);
         tissue.width_um *= 1.0 + deviation(0.05).clamp(-0.1, 0.1);
-        tissue.curvature_per_um = deviation(0.002).clamp(-0.004, 0.004);
+        tissue.curvature_per_um = deviation(0.002).clamp(-0.005, 0.005);
         varied.pose = Pose { margin_um: self.pose.margin_um, ..Pose::mounted(0.12, seed) };
         varied
     }
@@ -188,7 +188,8 @@ pub struct Phantom {
     pub protein: Volume<u16>,
     /// The image of the protein that follows nothing.
     pub control: Volume<u16>,
-    /// The cells, `1..=n` from tip to tail; they fill the tissue without gaps, each in one piece.
+    /// The cells, numbered from 1 from tip to tail; they fill the tissue without gaps, each in one
+    /// piece.
     pub truth: Labels,
     /// What is true of each cell, in the order of its label.
     pub cells: Vec<PhantomCell>,
@@ -212,7 +213,7 @@ pub fn specimen(params: &PhantomParams, seed: u64) -> Result<Phantom> {
     params.check()?;
     let optics = &params.optics;
     let body = Body::new(&params.tissue, seed);
-    let seeds = cells::seeds_at_rest(&body, params.tissue.n_cells, seed);
+    let seeds = cells::seeds_at_rest(&body, params.tissue.n_cells, seed)?;
     let grid = grid_around(&body, params)?;
     let drawn = render::render(&body, &seeds, grid, optics, seed);
     let mut labels = drawn.labels;

@@ -73,9 +73,9 @@ impl Default for ProteinRule {
         };
         Self {
             terms: vec![
-                term(Feature::LogVolume, 5.6, 0.3, 0.6),
-                term(Feature::Height, 11.0, 3.0, 0.5),
-                term(Feature::Position, -60.0, 32.0, 0.6),
+                term(Feature::LogVolume, 5.77, 0.3, 0.55),
+                term(Feature::Height, 13.7, 2.7, 0.4),
+                term(Feature::Position, -65.0, 28.0, 0.6),
             ],
             spread: 0.25,
             noise_share: 0.2,
@@ -103,9 +103,12 @@ impl ProteinRule {
             term.weight * (term.feature.of(cell) - term.mean) / term.standard_deviation
         };
         let signal: f64 = self.terms.iter().map(term).sum();
-        1.0 + self.spread * (1.0 - self.noise_share).sqrt() * signal
+        (1.0 + self.spread * (1.0 - self.noise_share).sqrt() * signal).max(LEAST)
     }
 }
+
+/// No cell has less protein than this.
+const LEAST: f64 = 0.1;
 
 /// What is true of one cell. Places and directions are in the tissue frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -227,7 +230,6 @@ pub(super) fn express(
     reaches_um: &[f64],
     seed: u64,
 ) -> Vec<Layout> {
-    const LEAST: f64 = 0.1;
     let mut layouts = Vec::with_capacity(cells.len());
     for (cell, reach_um) in cells.iter_mut().zip(reaches_um) {
         let mut rng = stream(seed, Purpose::Amounts, cell.label as usize);
@@ -256,7 +258,6 @@ pub(super) fn express_control(
     reaches_um: &[f64],
     seed: u64,
 ) -> Vec<Layout> {
-    const LEAST: f64 = 0.1;
     const STRONGEST: f64 = 0.6;
     let mut layouts = Vec::with_capacity(cells.len());
     for ((cell, direction), reach_um) in cells.iter_mut().zip(directions).zip(reaches_um) {

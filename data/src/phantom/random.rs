@@ -47,25 +47,45 @@ pub(super) fn rotation(rng: &mut impl Rng) -> UnitQuaternion<f64> {
     UnitQuaternion::from_quaternion(quaternion)
 }
 
-/// A number of photons from the Poisson distribution of mean `expected`.
+/// Draws numbers of photons from Poisson distributions.
 ///
-/// Steps along the distribution function; means above 32 are sums of independent parts.
-pub(super) fn poisson(expected: f64, rng: &mut impl Rng) -> u32 {
-    const PART: f64 = 32.0;
-    let mut left = expected;
-    let mut photons = 0;
-    while left > PART {
-        photons += poisson_part(PART, rng);
-        left -= PART;
-    }
-    photons + poisson_part(left, rng)
+/// Steps along the distribution function; means above 32 are sums of independent parts. Much of an
+/// image is background of one mean: its probability of no photon is remembered.
+#[derive(Clone, Debug)]
+pub(super) struct Photons {
+    part_dark: f64,
+    last: f64,
+    last_dark: f64,
 }
 
-fn poisson_part(expected: f64, rng: &mut impl Rng) -> u32 {
+impl Photons {
+    const PART: f64 = 32.0;
+
+    pub(super) fn new() -> Self {
+        Self { part_dark: libm::exp(-Self::PART), last: 0.0, last_dark: 1.0 }
+    }
+
+    /// A number of photons where `expected` are expected.
+    pub(super) fn draw(&mut self, expected: f64, rng: &mut impl Rng) -> u32 {
+        let mut left = expected;
+        let mut photons = 0;
+        while left > Self::PART {
+            photons += part(Self::PART, self.part_dark, rng);
+            left -= Self::PART;
+        }
+        if left.to_bits() != self.last.to_bits() {
+            (self.last, self.last_dark) = (left, libm::exp(-left));
+        }
+        photons + part(left, self.last_dark, rng)
+    }
+}
+
+/// A number of photons of mean `expected`; `dark` is the probability of none.
+fn part(expected: f64, dark: f64, rng: &mut impl Rng) -> u32 {
     /// Beyond it, no probability that a number of 53 bits can tell from 0 is left.
     const MOST: u32 = 160;
     let mut left = rng.random::<f64>();
-    let mut probability = libm::exp(-expected);
+    let mut probability = dark;
     let mut photons = 0;
     while left >= probability && photons < MOST {
         left -= probability;
@@ -112,9 +132,10 @@ mod tests {
     fn photons_have_a_variance_equal_to_their_mean() {
         const DRAWS: usize = 40_000;
         let mut rng = stream(3, Purpose::MembraneNoise, 0);
+        let mut photons = Photons::new();
         for expected in [0.0, 0.3, 5.0, 31.0, 70.0, 500.0] {
             let draws: Vec<f64> =
-                (0..DRAWS).map(|_| f64::from(poisson(expected, &mut rng))).collect();
+                (0..DRAWS).map(|_| f64::from(photons.draw(expected, &mut rng))).collect();
             let mean = draws.iter().sum::<f64>() / DRAWS as f64;
             let variance =
                 draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / DRAWS as f64;

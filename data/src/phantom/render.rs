@@ -91,7 +91,7 @@ fn fields_of(
     seed: u64,
 ) -> impl Fn(&Point3<f64>) -> Node + Sync {
     /// A level that is farther from the surface than any membrane reaches.
-    const FAR: f64 = 3.0;
+    const FAR: f64 = 2.5;
     const FAR_UM: f32 = 1e3;
     let patches = Waves::new(12, [8.0, 24.0], &mut stream(seed, Purpose::Patches, 0));
     let waves = Waves::new(4, [25.0, 60.0], &mut stream(seed, Purpose::Skin, 0));
@@ -216,9 +216,12 @@ fn unit(vector: [f32; 3]) -> ([f32; 3], f32) {
 }
 
 /// A thin sheet, averaged over voxels, before the blur of the microscope.
+///
+/// Across the sheet a voxel is taken for a box with the voxel's variance: exact for sheets along
+/// the grid, so that voxels share the whole of a sheet wherever it lies between them.
 struct Sheet {
-    variance_um2: f32,
-    voxel_variance_um2: [f32; 3], // x, y, z: of a uniform distribution over a voxel
+    steepness_per_um: f32,
+    voxel_um2: [f32; 3], // squares of the sides along x, y, z
     amplitude_um: f32,
     reach_um: f32,
 }
@@ -226,14 +229,15 @@ struct Sheet {
 impl Sheet {
     fn new(voxel_size: VoxelSize, optics: &Optics) -> Self {
         const SIGMAS: f64 = 3.5;
-        let [z, y, x] = voxel_size.um().map(|side_um| side_um * side_um / 12.0);
-        let variance = SHEET_SIGMA_UM * SHEET_SIGMA_UM;
+        let [z, y, x] = voxel_size.um().map(|side_um| side_um * side_um);
         let psf_um = optics.psf_sigma_um[1];
+        let blurred = SHEET_SIGMA_UM * SHEET_SIGMA_UM + (x + y) / 24.0 + psf_um * psf_um;
         Self {
-            variance_um2: variance as f32,
-            voxel_variance_um2: [x as f32, y as f32, z as f32],
-            amplitude_um: (variance + 0.5 * (x + y) + psf_um * psf_um).sqrt() as f32,
-            reach_um: (SIGMAS * (variance + x.max(y).max(z)).sqrt()) as f32,
+            steepness_per_um: (std::f64::consts::FRAC_1_SQRT_2 / SHEET_SIGMA_UM) as f32,
+            voxel_um2: [x as f32, y as f32, z as f32],
+            // A Gaussian of this σ and height 1 holds √(2π) σ; a difference of erf is twice a share.
+            amplitude_um: ((std::f64::consts::FRAC_PI_2 * blurred).sqrt()) as f32,
+            reach_um: (0.5 * x.max(y).max(z).sqrt() + SIGMAS * SHEET_SIGMA_UM) as f32,
         }
     }
 
@@ -242,10 +246,11 @@ impl Sheet {
         if distance_um.abs() > self.reach_um {
             return 0.0;
         }
-        let voxel = (0..3).map(|axis| normal[axis] * normal[axis] * self.voxel_variance_um2[axis]);
-        let variance = self.variance_um2 + voxel.sum::<f32>();
-        let square = distance_um * distance_um / variance;
-        self.amplitude_um / variance.sqrt() * libm::expf(-0.5 * square)
+        let sides = (0..3).map(|axis| normal[axis] * normal[axis] * self.voxel_um2[axis]);
+        let width_um = sides.sum::<f32>().sqrt();
+        let up_to = |um: f32| libm::erff(um * self.steepness_per_um);
+        let share = up_to(distance_um + 0.5 * width_um) - up_to(distance_um - 0.5 * width_um);
+        self.amplitude_um * share / width_um
     }
 }
 
@@ -276,5 +281,54 @@ impl Label {
         // The logistic function, so scaled, is the normal distribution function to 1 %.
         let share = 1.0 / (1.0 + libm::expf(-1.702 * deviation));
         1.0 - self.patchiness * (1.0 - share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+    use rand::Rng;
+
+    use super::*;
+
+    #[test]
+    fn a_blurred_upright_sheet_peaks_at_one_for_any_voxel() {
+        /// By how a sheet lies between voxels as wide as the blur, its peak varies by so much.
+        const BETWEEN_VOXELS: f64 = 0.06;
+        for side_um in [0.1, 0.15, 0.2] {
+            let voxel_size = VoxelSize::from_um([0.5, side_um, side_um]).unwrap();
+            let optics = Optics { psf_sigma_um: [0.4, 0.2], ..Optics::clean(voxel_size) };
+            let sheet = Sheet::new(voxel_size, &optics);
+            let gaussian = |um: f64| (-0.5 * (um / 0.2).powi(2)).exp();
+            let (mut blurred, mut all) = (0.0, 0.0);
+            for at in -12..=12 {
+                let um = f64::from(at) * side_um;
+                blurred += gaussian(um) * f64::from(sheet.at(um as f32, [1.0, 0.0, 0.0]));
+                all += gaussian(um);
+            }
+            assert_relative_eq!(blurred / all, 1.0, epsilon = BETWEEN_VOXELS);
+        }
+    }
+
+    #[test]
+    fn patchy_label_lies_evenly_between_what_is_left_and_all() {
+        /// Of 20,000 draws, and of the logistic function for the normal one.
+        const DRAWS: f32 = 0.02;
+        let label = Label::new(0.6, 200, 1);
+        let mut rng = stream(2, Purpose::Patches, 0);
+        let mut shares: Vec<f32> = (0..20_000)
+            .map(|_| {
+                let (a, b) = (rng.random_range(1..=200), rng.random_range(0..=200));
+                label.at(normal(&mut rng) as f32, a, b)
+            })
+            .collect();
+        shares.sort_by(f32::total_cmp);
+        assert!(shares[0] >= 0.4 && shares[19_999] <= 1.0);
+        for (rank, share) in [(2_000, 0.46), (10_000, 0.7), (18_000, 0.94)] {
+            assert_relative_eq!(shares[rank], share, epsilon = DRAWS);
+        }
+        assert_relative_eq!(Label::new(0.0, 4, 1).at(2.0, 1, 2), 1.0);
+        // A face has two sides.
+        assert_relative_eq!(label.at(0.3, 4, 9), label.at(0.3, 9, 4));
     }
 }

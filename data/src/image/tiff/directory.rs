@@ -35,7 +35,7 @@ pub(super) mod tag {
     pub(in super::super) const IMAGEJ_BYTE_COUNTS: u16 = 50838;
     pub(in super::super) const IMAGEJ_METADATA: u16 = 50839;
 
-    pub(super) const READ: [u16; 24] = [
+    pub(super) const READ: [u16; 25] = [
         NEW_SUBFILE_TYPE,
         IMAGE_WIDTH,
         IMAGE_LENGTH,
@@ -58,6 +58,7 @@ pub(super) mod tag {
         TILE_OFFSETS,
         TILE_BYTE_COUNTS,
         SAMPLE_FORMAT,
+        ZEISS_LSM,
         IMAGEJ_BYTE_COUNTS,
         IMAGEJ_METADATA,
     ];
@@ -112,7 +113,16 @@ struct Entry {
     tag: u16,
     kind: u16,
     count: u64,
-    offset: u64, // of the values in the file
+    values: Values,
+}
+
+/// Where the values of a tag are.
+#[derive(Clone, Copy, Debug)]
+enum Values {
+    /// In the directory itself, as the file writes them.
+    Here([u8; 8]),
+    /// From this byte of the file on.
+    At(u64),
 }
 
 impl Entry {
@@ -176,31 +186,26 @@ impl<'a> Reader<'a> {
         let (entries, next) = table.split_at(table.len() - next_bytes as usize);
         let entries = entries
             .chunks_exact(entry_bytes as usize)
-            .enumerate()
-            .filter_map(|(i, entry)| {
-                self.entry(entry, offset + count_bytes + i as u64 * entry_bytes)
-            })
+            .filter_map(|entry| self.entry(entry))
             .collect();
         Ok((Directory { page, entries }, self.dialect.order.number(next)))
     }
 
-    fn entry(&self, entry: &[u8], offset: u64) -> Option<Entry> {
+    fn entry(&self, entry: &[u8]) -> Option<Entry> {
         let order = self.dialect.order;
         let tag = order.number(&entry[0..2]) as u16;
-        if !tag::READ.contains(&tag) && tag != tag::ZEISS_LSM {
+        if !tag::READ.contains(&tag) {
             return None;
         }
         let width = if self.dialect.big { 8 } else { 4 };
         let count = order.number(&entry[4..4 + width]);
-        let field = 4 + width;
-        let mut entry = Entry {
-            tag,
-            kind: order.number(&entry[2..4]) as u16,
-            count,
-            offset: order.number(&entry[field..field + width]),
-        };
+        let field = &entry[4 + width..];
+        let kind = order.number(&entry[2..4]) as u16;
+        let mut entry = Entry { tag, kind, count, values: Values::At(order.number(field)) };
         if entry.value_bytes().saturating_mul(count) <= width as u64 {
-            entry.offset = offset + field as u64;
+            let mut here = [0; 8];
+            here[..width].copy_from_slice(field);
+            entry.values = Values::Here(here);
         }
         Some(entry)
     }
@@ -222,7 +227,10 @@ impl<'a> Reader<'a> {
             return Ok(None);
         };
         let length = entry.value_bytes().saturating_mul(entry.count);
-        self.spend("the value of a tag", entry.offset, length).map(Some)
+        match entry.values {
+            Values::Here(bytes) => Ok(Some(bytes[..length as usize].to_vec())),
+            Values::At(offset) => self.spend("the value of a tag", offset, length).map(Some),
+        }
     }
 
     /// The unsigned whole numbers of a tag; `None` if the page lacks it or holds something else there.

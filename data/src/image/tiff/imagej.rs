@@ -61,10 +61,8 @@ fn calibration(
     n_slices: u64,
 ) -> Result<Calibration> {
     let Some(&unit) = lines.get("unit") else {
-        let mut calibration = resolution_tags(reader, first)?;
-        calibration.source =
-            "TIFF resolution tags (the ImageJ description names no unit)".to_owned();
-        return Ok(calibration);
+        let source = "TIFF resolution tags (the ImageJ description names no unit)".to_owned();
+        return Ok(Calibration { source, ..resolution_tags(reader, first)? });
     };
     let mut calibration = Calibration::from_source(format!(
         "ImageJ unit {unit:?}, spacing {:?} and resolution tags",

@@ -49,7 +49,7 @@ impl PlaneGrid {
     }
 
     pub(super) fn n_planes(&self) -> u128 {
-        u128::from(self.t) * u128::from(self.c) * u128::from(self.z)
+        (u128::from(self.t) * u128::from(self.c)).saturating_mul(u128::from(self.z))
     }
 
     /// The place of a plane in the order of storage.

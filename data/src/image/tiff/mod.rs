@@ -52,35 +52,15 @@ impl TiffImage {
     pub(super) fn open(bytes: &FileBytes) -> Result<(Self, Facts)> {
         let (mut reader, first) = Reader::new(bytes)?;
         let directories = reader.directories(first)?;
-        let first = directories.first().ok_or(ImageProblem::NoPages)?;
+        let full = full_size(&mut reader, &directories)?;
+        let first = full.first().ok_or(ImageProblem::NoPages)?;
         let page = Page::read(&mut reader, first)?;
-        let mut meaning = understand(&mut reader, &directories, &page)?;
-        let image = Self::find_planes(&mut reader, &directories, &page, &mut meaning)?;
+        let meaning = understand(&mut reader, &directories, &full, &page)?;
+        let planes = planes(&mut reader, &directories, &full, &page, &meaning)?;
         page.check_plausible(meaning.grid.z as usize, bytes.len())?;
         let facts = facts(&reader, &page, &meaning);
-        Ok((image, facts))
-    }
-
-    fn find_planes(
-        reader: &mut Reader<'_>,
-        directories: &[Directory],
-        first: &Page,
-        meaning: &mut Meaning,
-    ) -> Result<Self> {
-        let planes = if let Some(pages) = &meaning.pages {
-            let pages = pages.iter().map(|&page| Page::read(reader, &directories[page]));
-            Planes::Pages(pages.collect::<Result<_>>()?)
-        } else if directories.len() == 1 && meaning.grid.n_planes() > 1 && is_contiguous(first) {
-            let places = contiguous_places(first, meaning, reader.bytes)?;
-            Planes::Contiguous { first: first.clone(), places }
-        } else {
-            Planes::Pages(pages_of_full_size(reader, directories, meaning)?)
-        };
-        if let Planes::Pages(pages) = &planes {
-            check_alike(pages, first)?;
-        }
         let [c, z] = [meaning.grid.c as usize, meaning.grid.z as usize];
-        Ok(Self { planes, n_page_channels: c, n_slices: z })
+        Ok((Self { planes, n_page_channels: c, n_slices: z }, facts))
     }
 
     /// Decodes one channel of one time point; both are known to exist.
@@ -107,9 +87,29 @@ impl TiffImage {
     }
 }
 
-fn understand(reader: &mut Reader<'_>, directories: &[Directory], page: &Page) -> Result<Meaning> {
-    let first = &directories[0];
-    let description = reader.text(first, tag::IMAGE_DESCRIPTION)?.unwrap_or_default();
+/// The pages that are no thumbnails and no coarser levels of others.
+fn full_size<'a>(
+    reader: &mut Reader<'_>,
+    directories: &'a [Directory],
+) -> Result<Vec<&'a Directory>> {
+    let mut full = Vec::new();
+    for directory in directories {
+        let kind = reader.integer(directory, tag::NEW_SUBFILE_TYPE)?.unwrap_or(0);
+        if kind & 1 == 0 {
+            full.push(directory);
+        }
+    }
+    Ok(full)
+}
+
+fn understand(
+    reader: &mut Reader<'_>,
+    directories: &[Directory],
+    full: &[&Directory],
+    page: &Page,
+) -> Result<Meaning> {
+    let first = full[0];
+    let description = reader.text(&directories[0], tag::IMAGE_DESCRIPTION)?.unwrap_or_default();
     if let Some(meaning) = ome::meaning(&description, page, directories.len())? {
         return Ok(meaning);
     }
@@ -119,40 +119,42 @@ fn understand(reader: &mut Reader<'_>, directories: &[Directory], page: &Page) -
     if let Some(meaning) = shaped::meaning(reader, first, page, &description)? {
         return Ok(meaning);
     }
-    let n_pages = n_alike(reader, directories, page)?;
-    let mut meaning = meaning::plain(reader, first, n_pages)?;
-    let n_small = (0..directories.len()).filter_map(|i| is_reduced(reader, &directories[i]).ok());
-    let n_small = n_small.filter(|&reduced| reduced).count();
-    if n_pages + n_small < directories.len() {
+    let n_alike = full.iter().take_while(|other| is_like(reader, other, page)).count();
+    let mut meaning = meaning::plain(reader, first, n_alike)?;
+    if n_alike < full.len() {
         meaning.warnings.push(format!(
-            "{} of {} pages have another size or type than the first and are left out",
-            directories.len() - n_small - n_pages,
-            directories.len()
+            "{} of {} pages are left out: page {n_alike} has another size or type than the first",
+            full.len() - n_alike,
+            full.len()
         ));
     }
     Ok(meaning)
 }
 
-/// The number of full-size pages from the first on that are like it.
-fn n_alike(reader: &mut Reader<'_>, directories: &[Directory], first: &Page) -> Result<usize> {
-    let mut n = 0;
-    for directory in directories {
-        if is_reduced(reader, directory)? {
-            continue;
-        }
-        let is_alike = Page::read(reader, directory)
-            .is_ok_and(|page| page.shape_in_words() == first.shape_in_words());
-        if !is_alike {
-            break;
-        }
-        n += 1;
-    }
-    Ok(n)
+fn is_like(reader: &mut Reader<'_>, directory: &Directory, first: &Page) -> bool {
+    Page::read(reader, directory).is_ok_and(|page| page.shape_in_words() == first.shape_in_words())
 }
 
-/// Whether a page is a thumbnail or a coarser level of another one.
-fn is_reduced(reader: &mut Reader<'_>, directory: &Directory) -> Result<bool> {
-    Ok(reader.integer(directory, tag::NEW_SUBFILE_TYPE)?.unwrap_or(0) & 1 == 1)
+fn planes(
+    reader: &mut Reader<'_>,
+    directories: &[Directory],
+    full: &[&Directory],
+    first: &Page,
+    meaning: &Meaning,
+) -> Result<Planes> {
+    if full.len() == 1 && meaning.grid.n_planes() > 1 && is_contiguous(first) {
+        let places = contiguous_places(first, meaning, reader.bytes)?;
+        return Ok(Planes::Contiguous { first: first.clone(), places });
+    }
+    let pages = if let Some(pages) = &meaning.pages {
+        pages.iter().map(|&page| Page::read(reader, &directories[page])).collect::<Result<_>>()?
+    } else {
+        meaning.grid.check(full.len())?;
+        let places = in_order(meaning).into_iter();
+        places.map(|place| Page::read(reader, full[place])).collect::<Result<Vec<_>>>()?
+    };
+    check_alike(&pages, first)?;
+    Ok(Planes::Pages(pages))
 }
 
 fn is_contiguous(page: &Page) -> bool {
@@ -161,7 +163,7 @@ fn is_contiguous(page: &Page) -> bool {
 
 fn contiguous_places(first: &Page, meaning: &Meaning, bytes: &FileBytes) -> Result<Vec<usize>> {
     let grid = meaning.grid;
-    let needed = first.plane_bytes() * first.samples as u128 * grid.n_planes();
+    let needed = (first.plane_bytes() * first.samples as u128).saturating_mul(grid.n_planes());
     let start = first.chunks[0].0;
     let room = bytes.len().saturating_sub(start);
     if needed > u128::from(room) {
@@ -181,21 +183,6 @@ fn in_order(meaning: &Meaning) -> Vec<usize> {
         }
     }
     places
-}
-
-fn pages_of_full_size(
-    reader: &mut Reader<'_>,
-    directories: &[Directory],
-    meaning: &Meaning,
-) -> Result<Vec<Page>> {
-    let mut full = Vec::new();
-    for directory in directories {
-        if !is_reduced(reader, directory)? {
-            full.push(directory);
-        }
-    }
-    meaning.grid.check(full.len())?;
-    in_order(meaning).into_iter().map(|place| Page::read(reader, full[place])).collect()
 }
 
 fn check_alike(pages: &[Page], first: &Page) -> Result<()> {

@@ -55,7 +55,7 @@ fn write_as(
         let mut strips = Vec::new();
         for (_, voxels) in channels {
             each_type!(VoxelsView, voxels, voxels => {
-                write_planes(&mut out, &mut position, &mut strips, *voxels)?;
+                write_planes(&mut out, &mut position, &mut strips, voxels)?;
             });
         }
         header.write_directories(&mut out, position, &strips)?;
@@ -86,7 +86,7 @@ fn write_planes<T: bytemuck::Pod + Sync>(
     out: &mut impl Write,
     position: &mut u64,
     strips: &mut Vec<(u64, u64)>,
-    voxels: ArrayView3<'_, T>,
+    voxels: &ArrayView3<'_, T>,
 ) -> Result<()> {
     let slices = voxels.axis_iter(Axis(0)).collect::<Vec<_>>();
     for batch in slices.chunks(BATCH) {

@@ -1,30 +1,25 @@
 //! HDF5 in and out: one dataset is one image, its voxel size in `element_size_um`.
 
+mod attributes;
+mod find;
+mod write;
+
 use std::path::Path;
 
 use hdf5_metno::filters::Filter;
-use hdf5_metno::types::{FloatSize, IntSize, TypeDescriptor, VarLenAscii, VarLenUnicode};
-use hdf5_metno::{Attribute, Dataset, File, Group, H5Type, Hyperslab, Location, SliceOrIndex};
-use ndarray::{Array3, ArrayD, ArrayView3, Axis as ArrayAxis};
+use hdf5_metno::types::{FloatSize, IntSize, TypeDescriptor};
+use hdf5_metno::{Dataset, File, H5Type, Hyperslab, SliceOrIndex};
+use ndarray::{Array3, ArrayD, Axis as ArrayAxis};
 
-use super::atomic::write_atomically;
+use self::attributes::{CHANNEL_NAMES, attribute, axis_letters, calibration, texts};
+use self::find::{named_dataset, only_image};
+pub(super) use self::write::write;
 use super::axes::{Axes, Axis};
 use super::bytes::FileBytes;
-use super::calibration::Calibration;
 use super::facts::Facts;
 use super::problem::{ImageProblem, Result};
 use super::tiff::narrowed;
-use super::voxels::{Pixel, PixelType, Voxels, VoxelsView, each_type};
-use crate::volume::VoxelSize;
-
-/// The attribute that holds µm along z, y, x (after the convention of the Fiji HDF5 plugin and
-/// `PlantSeg`).
-const ELEMENT_SIZE: &str = "element_size_um";
-/// The attribute that holds a name per channel.
-const CHANNEL_NAMES: &str = "channel_names";
-/// Objects and levels looked at when a dataset is searched; more is not an image file.
-const MOST_OBJECTS: usize = 10_000;
-const MOST_LEVELS: usize = 16;
+use super::voxels::{PixelType, Voxels};
 
 /// Whether the file carries the HDF5 signature: at its start, or at 512 bytes times a power of two.
 pub(super) fn is_hdf5(bytes: &FileBytes) -> Result<bool> {
@@ -298,148 +293,13 @@ fn filter_name(filter: &Filter) -> String {
     }
 }
 
-fn named_dataset(file: &File, name: &str) -> Result<Dataset> {
-    let missing = || {
-        let all = all_datasets(file).unwrap_or_default();
-        let found = name.to_owned();
-        ImageProblem::NoDataset { found, available: dataset_list(&all) }
-    };
-    let dataset = file.dataset(name).map_err(|_| missing())?;
-    if !(2..=5).contains(&dataset.ndim()) {
-        let shape = dataset.shape();
-        return Err(ImageProblem::DatasetShape { dataset: name.to_owned(), shape });
-    }
-    Ok(dataset)
-}
-
-/// The only dataset with three to five axes of numbers, else the only one with two.
-fn only_image(file: &File) -> Result<Dataset> {
-    let all = all_datasets(file)?;
-    let numeric =
-        all.iter().filter(|dataset| stored_type(dataset).is_ok()).cloned().collect::<Vec<_>>();
-    for axes in [3..=5, 2..=2] {
-        let images =
-            numeric.iter().filter(|dataset| axes.contains(&dataset.ndim())).collect::<Vec<_>>();
-        match images.as_slice() {
-            [] => {}
-            [image] => return Ok((*image).clone()),
-            _ => return Err(ImageProblem::ChooseDataset { available: dataset_list(&numeric) }),
-        }
-    }
-    Err(ImageProblem::NoDataset {
-        found: "with an image".to_owned(),
-        available: dataset_list(&all),
-    })
-}
-
-fn dataset_list(datasets: &[Dataset]) -> String {
-    if datasets.is_empty() {
-        return "none".to_owned();
-    }
-    let in_words = |dataset: &Dataset| format!("{} {:?}", dataset.name(), dataset.shape());
-    datasets.iter().map(in_words).collect::<Vec<_>>().join(", ")
-}
-
-fn all_datasets(file: &File) -> Result<Vec<Dataset>> {
-    let mut found = Vec::new();
-    let mut groups = vec![((**file).clone(), 0)];
-    let mut n_objects = 0;
-    while let Some((group, level)) = groups.pop() {
-        let datasets = group.datasets()?;
-        let inner: Vec<Group> = if level < MOST_LEVELS { group.groups()? } else { Vec::new() };
-        n_objects += datasets.len() + inner.len();
-        if n_objects > MOST_OBJECTS {
-            return Err(ImageProblem::ChooseDataset { available: dataset_list(&found) });
-        }
-        found.extend(datasets);
-        groups.extend(inner.into_iter().map(|group| (group, level + 1)));
-    }
-    found.sort_by_key(|dataset| dataset.name());
-    found.dedup_by_key(|dataset| dataset.name());
-    Ok(found)
-}
-
-/// An attribute of a size that a few names or numbers have.
-fn attribute(place: &Location, name: &str) -> Option<Attribute> {
-    const MOST_VALUES: usize = 4096;
-    place.attr(name).ok().filter(|attribute| (1..=MOST_VALUES).contains(&attribute.size()))
-}
-
-fn calibration(file: &File, dataset: &Dataset) -> Calibration {
-    let mut calibration = Calibration::from_source(format!("HDF5 attribute {ELEMENT_SIZE}"));
-    let places: [&Location; 2] = [dataset, file];
-    let found = places.into_iter().find_map(|place| attribute(place, ELEMENT_SIZE));
-    let sides = found.and_then(|attribute| attribute.read_raw::<f64>().ok()).unwrap_or_default();
-    if sides.len() <= 3 {
-        for (um, side) in calibration.um.iter_mut().rev().zip(sides.iter().rev()) {
-            *um = Some(*side);
-        }
-    }
-    calibration
-}
-
-/// The axes by letter: an `axes` attribute, or the JSON that ilastik and vigra write.
-fn axis_letters(dataset: &Dataset) -> Option<String> {
-    let text =
-        |name: &str| attribute(dataset, name).and_then(|text| texts(&text).into_iter().next());
-    if let Some(json) = text("axistags") {
-        let json = serde_json::from_str::<serde_json::Value>(&json).ok()?;
-        return json["axes"].as_array()?.iter().map(|axis| axis["key"].as_str()).collect();
-    }
-    text("axes").filter(|letters| letters.len() == dataset.ndim())
-}
-
-/// The texts of an attribute, however they are encoded; bytes that are no UTF-8 become marks.
-fn texts(attribute: &Attribute) -> Vec<String> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    match attribute.dtype().and_then(|dtype| dtype.to_descriptor()) {
-        Ok(TypeDescriptor::VarLenUnicode) => attribute
-            .read_raw::<VarLenUnicode>()
-            .map(|values| values.iter().map(|value| text(value.as_bytes())).collect()),
-        Ok(TypeDescriptor::VarLenAscii) => attribute
-            .read_raw::<VarLenAscii>()
-            .map(|values| values.iter().map(|value| text(value.as_bytes())).collect()),
-        _ => Ok(Vec::new()),
-    }
-    .unwrap_or_default()
-}
-
-/// Writes one channel as a dataset: shuffled and deflated, which every HDF5 reader opens.
-pub(super) fn write(
-    path: &Path,
-    dataset: &str,
-    channel: &str,
-    voxels: VoxelsView<'_>,
-    voxel_size: VoxelSize,
-) -> Result<()> {
-    let names = [channel.replace('\0', "").parse::<VarLenUnicode>().unwrap_or_default()];
-    write_atomically(path, |temporary| {
-        let file = File::create(temporary)?;
-        let written =
-            each_type!(VoxelsView, voxels, voxels => write_dataset(&file, dataset, voxels)?);
-        written.new_attr_builder().with_data(&voxel_size.um()).create(ELEMENT_SIZE)?;
-        written.new_attr_builder().with_data(&names).create(CHANNEL_NAMES)?;
-        file.close()?;
-        Ok(())
-    })
-}
-
-fn write_dataset<T: Pixel>(file: &File, name: &str, voxels: ArrayView3<'_, T>) -> Result<Dataset> {
-    const CHUNK: [usize; 3] = [16, 128, 128];
-    const DEFLATE_LEVEL: u8 = 4;
-    let (z, y, x) = voxels.dim();
-    let shape = [z, y, x];
-    let chunk: [usize; 3] = std::array::from_fn(|axis| shape[axis].min(CHUNK[axis]));
-    let builder = file.new_dataset_builder().chunk((chunk[0], chunk[1], chunk[2]));
-    let builder = builder.shuffle().deflate(DEFLATE_LEVEL).obj_track_times(false);
-    Ok(builder.with_data(voxels.as_standard_layout().view()).create(name)?)
-}
-
 #[cfg(test)]
 mod tests {
+    use hdf5_metno::types::VarLenUnicode;
+
     use super::*;
     use crate::image::{ImageFile, write_volume};
-    use crate::volume::Volume;
+    use crate::volume::{Volume, VoxelSize};
 
     fn volume() -> Volume<u16> {
         let voxels = Array3::from_shape_fn((3, 5, 7), |(z, y, x)| (100 * z + 10 * y + x) as u16);

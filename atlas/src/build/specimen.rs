@@ -1,0 +1,331 @@
+//! What one imaged specimen gives: its cells, found, measured and brought into the tissue frame.
+//!
+//! A pure function of the image, the parameters and the version; the work folder keeps its result.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use nalgebra::{Matrix4, Point3};
+use primordia_data::experiment::{Experiment, Segmentation as Method, Specimen};
+use primordia_data::image::{ImageFile, write_labels};
+use primordia_data::{CellTable, ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume};
+use primordia_features::landmarks::{
+    LandmarkParams, sample_protein_landmarks, sample_shape_landmarks, turned_to_tissue,
+};
+use primordia_features::{CellQuality, Channel, MeasureParams, Measured, measure};
+use primordia_registration::{Hints, Profile, Tissue, TissueRegistration, register};
+use serde::{Deserialize, Serialize};
+
+use super::cells::{given_labels, segment_image};
+use super::progress::Progress;
+use super::work::{WorkFolder, WorkKey, hash_file};
+use crate::error::{AtlasError, Result};
+use crate::file::Decision;
+
+/// The name under which the shape's landmarks are kept beside those of the proteins.
+pub const SHAPE: &str = "shape";
+
+/// The cells of one specimen. Rows are cells, in the order of `labels`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SpecimenCells {
+    /// The label of each cell.
+    pub labels: Vec<u32>,
+    /// Engineered features of the shape.
+    pub features: Columns,
+    /// Brightness of every channel.
+    pub intensities: Columns,
+    /// Centroids in the image, x, y, z in µm.
+    pub image_um: Vec<[f64; 3]>,
+    /// Centroids in the tissue frame, x, y, z in µm.
+    pub tissue_um: Vec<[f64; 3]>,
+    /// How well the borders of each cell stand out, 0 to 1; none for labels made elsewhere.
+    pub confidence: Option<Vec<f32>>,
+    /// What is wrong with each cell, in words; empty for a sound one.
+    pub quality: Vec<String>,
+    /// Whether each cell is whole, as far as one can tell.
+    pub whole: Vec<bool>,
+    /// Which rows touch, and the area in µm².
+    pub contacts: Vec<(usize, usize, f64)>,
+    /// Landmarks about each cell's centroid along the tissue's axes, x, y, z in µm, by what they
+    /// are of: [`SHAPE`], or a protein.
+    pub landmarks: BTreeMap<String, Vec<Vec<[f32; 3]>>>,
+    /// From image to tissue, column by column.
+    pub image_to_tissue: [f64; 16],
+    /// Which way the tissue points: evidence and confidence.
+    pub direction: (String, f64),
+    /// Which side is apical: evidence and confidence.
+    pub apical: (String, f64),
+    /// The course and thickness along the tissue.
+    pub profile_um: Vec<[f64; 4]>,
+    /// The voxel, `[z, y, x]` in µm.
+    pub voxel_size_um: [f64; 3],
+    /// The hash of the image (and of given labels), hexadecimal.
+    pub input_hash: String,
+}
+
+/// Named columns of numbers, row by row.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Columns {
+    /// The name of each column.
+    pub names: Vec<String>,
+    /// Row by row.
+    pub values: Vec<f64>,
+}
+
+/// How specimens are measured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SpecimenParams {
+    /// What cells are measured by.
+    pub measure: MeasureParams,
+    /// How landmarks are drawn.
+    pub landmarks: LandmarkParams,
+}
+
+/// Finds and measures the cells of `specimen`, or takes them from the work folder.
+///
+/// # Errors
+/// [`AtlasError::Specimen`] with the specimen and what went wrong.
+pub fn specimen_cells(
+    experiment: &Experiment,
+    specimen: &Specimen,
+    params: &SpecimenParams,
+    work: &WorkFolder,
+    progress: &dyn Progress,
+) -> Result<SpecimenCells> {
+    let task = || -> Result<SpecimenCells> {
+        let input_hash = input_hash(specimen)?;
+        let depends =
+            format!("{:?} {:?} {:?}", without_paths(experiment, specimen), params, input_hash);
+        let key = WorkKey::new("cells", &specimen.id, &[depends.as_bytes()]);
+        if let Some(kept) = work.load(&key) {
+            return Ok(kept);
+        }
+        let cells = compute(experiment, specimen, params, work, progress, input_hash)?;
+        work.store(&key, &cells)?;
+        Ok(cells)
+    };
+    task().map_err(|source| AtlasError::Specimen {
+        specimen: specimen.id.to_string(),
+        source: Box::new(source),
+    })
+}
+
+/// All of an experiment that a specimen's cells depend on, besides the files' bytes.
+fn without_paths(experiment: &Experiment, specimen: &Specimen) -> impl std::fmt::Debug {
+    (
+        experiment.reference.clone(),
+        experiment.proteins.clone(),
+        experiment.segmentation,
+        specimen.channels.clone(),
+        specimen.dataset.clone(),
+        specimen.labels_dataset.clone(),
+        specimen.voxel_size.map(|size| size.um()),
+        specimen.migration,
+        specimen.apical,
+    )
+}
+
+/// The cells of `specimen`: given, kept in the work folder, or segmented now.
+///
+/// # Errors
+/// As [`specimen_cells`].
+pub fn labels_of(
+    experiment: &Experiment,
+    specimen: &Specimen,
+    work: &WorkFolder,
+) -> Result<Labels> {
+    let image = open(specimen)?;
+    let (labels, _) = find_cells(experiment, specimen, &image, work, &input_hash(specimen)?)?;
+    Ok(labels)
+}
+
+/// The hash of the image, and of given labels.
+fn input_hash(specimen: &Specimen) -> Result<String> {
+    let image = hash_file(&specimen.image)?;
+    match &specimen.labels {
+        Some(labels) => Ok(format!("{image}+{}", hash_file(labels)?)),
+        None => Ok(image),
+    }
+}
+
+fn compute(
+    experiment: &Experiment,
+    specimen: &Specimen,
+    params: &SpecimenParams,
+    work: &WorkFolder,
+    progress: &dyn Progress,
+    input_hash: String,
+) -> Result<SpecimenCells> {
+    let image = open(specimen)?;
+    progress.step(&format!("{}: finding cells", specimen.id));
+    let (labels, confidence) = find_cells(experiment, specimen, &image, work, &input_hash)?;
+    progress.step(&format!("{}: measuring {} cells", specimen.id, labels.n_cells()));
+    let registration = registered(&labels, specimen)?;
+    let (names, volumes) = read_channels(experiment, &image)?;
+    let channels: Vec<Channel> =
+        names.iter().zip(&volumes).map(|(name, volume)| Channel::new(name, volume)).collect();
+    let to_tissue = &registration.image_to_tissue;
+    let measured = measure(&labels, &channels, &specimen.id, to_tissue, &params.measure)?;
+    let mut landmarks = BTreeMap::new();
+    let shape = sample_shape_landmarks(&labels, &params.landmarks);
+    landmarks.insert(SHAPE.to_owned(), compact(&shape, to_tissue));
+    let proteins = experiment.proteins_among(&names);
+    for channel in channels.iter().filter(|channel| proteins.contains(&channel.name())) {
+        let clouds = sample_protein_landmarks(&labels, channel, &params.landmarks)?;
+        landmarks.insert(channel.name().to_owned(), compact(&clouds, to_tissue));
+    }
+    Ok(summed_up(&labels, measured, confidence, landmarks, &registration, input_hash))
+}
+
+/// The image with what the experiment file says of it.
+fn open(specimen: &Specimen) -> Result<ImageFile> {
+    let mut image = ImageFile::open_dataset(&specimen.image, specimen.dataset.as_deref())?;
+    if let Some(channels) = &specimen.channels {
+        image = image.with_channel_names(channels.iter().cloned())?;
+    }
+    if let Some(voxel_size) = specimen.voxel_size {
+        image = image.with_voxel_size(voxel_size);
+    }
+    image.required_voxel_size()?;
+    Ok(image)
+}
+
+/// The specimen's cells, given or segmented; segmented ones are also left in the work folder, as a
+/// label image to look at and to curate.
+fn find_cells(
+    experiment: &Experiment,
+    specimen: &Specimen,
+    image: &ImageFile,
+    work: &WorkFolder,
+    input_hash: &str,
+) -> Result<(Labels, Option<Vec<f32>>)> {
+    if let Some(path) = &specimen.labels {
+        let labels = ImageFile::open_dataset(path, specimen.labels_dataset.as_deref())?;
+        return Ok((given_labels(&labels, image)?, None));
+    }
+    let reference = experiment.reference.as_deref().unwrap_or("membrane");
+    let depends = format!("{:?} {reference} {input_hash}", without_paths(experiment, specimen));
+    let key = WorkKey::new("labels", &specimen.id, &[depends.as_bytes()]);
+    let path = work.path(&key, ".ome.tif");
+    if let (Some(confidence), Some(labels)) = (work.load(&key), kept_labels(&path)) {
+        return Ok((labels, Some(confidence)));
+    }
+    let channel = image.channel_index(reference)?;
+    let method: Method = experiment.segmentation;
+    let found = segment_image(image, channel, method)?;
+    write_labels(&path, &found.labels)?;
+    work.store(&key, &found.confidence)?;
+    Ok((found.labels, Some(found.confidence)))
+}
+
+fn kept_labels(path: &Path) -> Option<Labels> {
+    ImageFile::open(path).and_then(|image| image.read_labels()).ok()
+}
+
+fn registered(labels: &Labels, specimen: &Specimen) -> Result<TissueRegistration> {
+    let hints = Hints {
+        migration: specimen.migration.map(nalgebra::Unit::into_inner),
+        apical: specimen.apical.map(nalgebra::Unit::into_inner),
+    };
+    Ok(register(&Tissue::from_labels(labels)?, &hints)?)
+}
+
+/// The channels that are measured (the reference and the proteins), by name.
+fn read_channels(
+    experiment: &Experiment,
+    image: &ImageFile,
+) -> Result<(Vec<String>, Vec<Volume<f32>>)> {
+    let names: Vec<String> = (0..image.n_channels())
+        .map(|index| match &image.channel_names()[index] {
+            Some(name) => name.clone(),
+            None => format!("channel_{index}"),
+        })
+        .collect();
+    let proteins = experiment.proteins_among(&names);
+    let wanted: Vec<usize> = (0..names.len())
+        .filter(|&index| {
+            proteins.contains(&names[index].as_str())
+                || experiment.reference.as_ref() == Some(&names[index])
+        })
+        .collect();
+    let volumes =
+        wanted.iter().map(|&index| image.read_volume_f32(index)).collect::<Result<_, _>>()?;
+    Ok((wanted.iter().map(|&index| names[index].clone()).collect(), volumes))
+}
+
+fn compact(
+    clouds: &[PointCloud<ImageFrame>],
+    to_tissue: &Rigid<ImageFrame, TissueFrame>,
+) -> Vec<Vec<[f32; 3]>> {
+    let point = |point: &Point3<f64>| [point.x as f32, point.y as f32, point.z as f32];
+    clouds
+        .iter()
+        .map(|cloud| turned_to_tissue(cloud, to_tissue).points().iter().map(point).collect())
+        .collect()
+}
+
+fn summed_up(
+    labels: &Labels,
+    measured: Measured,
+    confidence: Option<Vec<f32>>,
+    landmarks: BTreeMap<String, Vec<Vec<[f32; 3]>>>,
+    registration: &TissueRegistration,
+    input_hash: String,
+) -> SpecimenCells {
+    let triples = |points: &[Point3<f64>]| points.iter().map(|p| [p.x, p.y, p.z]).collect();
+    let matrix = registration.image_to_tissue.to_matrix();
+    SpecimenCells {
+        labels: labels.cells().to_vec(),
+        features: Columns::of(&measured.table),
+        intensities: Columns::of(&measured.intensity),
+        image_um: triples(&measured.centroids_image_um),
+        tissue_um: triples(&measured.centroids_tissue_um),
+        confidence,
+        quality: measured.quality.iter().map(|cell| cell.reasons().join("; ")).collect(),
+        whole: measured.quality.iter().map(is_whole).collect(),
+        contacts: measured.contacts.iter().map(|c| (c.a, c.b, c.area_um2)).collect(),
+        landmarks,
+        image_to_tissue: std::array::from_fn(|index| matrix[index]),
+        direction: (registration.direction.to_string(), registration.direction.confidence),
+        apical: (registration.apical.to_string(), registration.apical.confidence),
+        profile_um: registration.profile.stations_um.to_vec(),
+        voxel_size_um: labels.volume().voxel_size().um(),
+        input_hash,
+    }
+}
+
+fn is_whole(cell: &CellQuality) -> bool {
+    !cell.touches_border && cell.n_pieces == 1 && cell.n_voxels > 1
+}
+
+impl Columns {
+    fn of(table: &CellTable) -> Self {
+        Self { names: table.columns().to_vec(), values: table.values().iter().copied().collect() }
+    }
+}
+
+impl SpecimenCells {
+    /// The landmarks of `what` ([`SHAPE`], or a protein), a cloud per cell; none if not imaged.
+    pub fn clouds(&self, what: &str) -> Option<Vec<PointCloud<TissueFrame>>> {
+        let cloud = |points: &Vec<[f32; 3]>| {
+            PointCloud::new(points.iter().map(|p| Point3::from(p.map(f64::from))).collect())
+        };
+        Some(self.landmarks.get(what)?.iter().map(cloud).collect())
+    }
+
+    /// From image to tissue, on (x, y, z, 1) in µm.
+    pub fn motion(&self) -> Matrix4<f64> {
+        Matrix4::from_column_slice(&self.image_to_tissue)
+    }
+
+    /// The course and thickness along the tissue; none if kept by another version.
+    pub fn profile(&self) -> Option<Profile> {
+        Some(Profile { stations_um: self.profile_um.clone().try_into().ok()? })
+    }
+
+    /// The decisions on direction and apical side.
+    pub fn decisions(&self) -> [Decision; 2] {
+        [&self.direction, &self.apical]
+            .map(|(text, confidence)| Decision { text: text.clone(), confidence: *confidence })
+    }
+}

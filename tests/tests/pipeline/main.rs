@@ -1,0 +1,10 @@
+//! The command on phantoms, on real microscopy and tables, and on broken input.
+
+mod bad_input;
+mod documentation;
+mod interruption;
+mod readers;
+mod real_images;
+mod real_tables;
+mod segmentation;
+mod threads;
