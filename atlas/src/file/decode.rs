@@ -8,16 +8,20 @@ use hdf5_metno::{Container, Dataset, File, Group, H5Type, LocationType};
 use ndarray::{Array, Array1, ArrayD, Dimension};
 
 use super::contacts::Contacts;
+use super::heap::{self, Sight};
 use super::model::ColumnValues;
+use super::references::longest_text;
 use crate::error::{AtlasError, Result};
 
 /// Deflate makes data at most about 1032 times smaller (zlib's technical notes): what claims to
 /// be larger than that times its storage is a lie, and no memory is set aside for it.
-const DEFLATE_LIMIT: u64 = 1100;
+const DEFLATE_LIMIT: u128 = 1100;
 
 /// An open file, read only.
 pub(super) struct Source {
     file: File,
+    /// The same file, for what HDF5 does not tell.
+    bytes: std::fs::File,
     path: PathBuf,
     file_bytes: u64,
 }
@@ -26,10 +30,22 @@ impl Source {
     /// Opens an HDF5 file.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let failed = |source| AtlasError::Read { path: path.to_owned(), source };
-        let file_bytes = std::fs::metadata(path).map_err(failed)?.len();
-        std::fs::File::open(path).map_err(failed)?; // says why, where HDF5 would not
+        let mut bytes = std::fs::File::open(path).map_err(failed)?; // says why, where HDF5 would not
+        let file_bytes = bytes.metadata().map_err(failed)?.len();
+        match heap::inspect(&mut bytes).map_err(failed)? {
+            Sight::Sound => {}
+            Sight::Foreign => return Err(AtlasError::NotHdf5 { path: path.to_owned() }),
+            Sight::EndlessHeap => {
+                return Err(AtlasError::Malformed {
+                    path: path.to_owned(),
+                    object: "a heap of texts".to_owned(),
+                    found: "damaged: an object in it takes no room".to_owned(),
+                    wanted: "a sound copy of the file",
+                });
+            }
+        }
         let file = File::open(path).map_err(|_| AtlasError::NotHdf5 { path: path.to_owned() })?;
-        Ok(Self { file, path: path.to_owned(), file_bytes })
+        Ok(Self { file, bytes, path: path.to_owned(), file_bytes })
     }
 
     /// The file's path.
@@ -219,7 +235,7 @@ impl Source {
         if order.size() == 0 {
             return Ok(Vec::new()); // h5py writes an empty list as numbers
         }
-        self.check_claim(&order, &object, DEFLATE_LIMIT)?;
+        self.check_claim(&order, &order.shape(), &object)?;
         self.texts_of(&order, &object)
     }
 
@@ -230,7 +246,7 @@ impl Source {
         } else {
             self.file.dataset(name).ok()?.attr(attribute).ok()?
         };
-        self.check_claim(&attribute, name, DEFLATE_LIMIT).ok()?;
+        self.check_claim(&attribute, &attribute.shape(), name).ok()?;
         self.texts_of(&attribute, name).ok()?.pop()
     }
 
@@ -263,21 +279,51 @@ impl Source {
             return Err(self.malformed(name, "a group", "an array"));
         }
         let dataset = self.file.dataset(name).map_err(self.unreadable(name))?;
-        self.check_claim(&dataset, name, if dataset.is_chunked() { DEFLATE_LIMIT } else { 1 })?;
+        self.check_claim(&dataset, &dataset.shape(), name)?;
+        if dataset.size() == 0 {
+            return Ok(dataset);
+        }
+        if let Some(chunk) = dataset.chunk() {
+            // HDF5 makes room for a whole chunk, however little of it there is.
+            self.check_claim(&dataset, &chunk, name)?;
+        }
+        if is_text(&self.kind(&dataset, name)?) {
+            self.check_texts(&dataset, name)?;
+        }
         Ok(dataset)
     }
 
-    fn check_claim(&self, container: &Container, name: &str, limit: u64) -> Result<()> {
+    /// Checks that what is `of_shape` can come from so many stored bytes, deflated at best.
+    fn check_claim(&self, container: &Container, of_shape: &[usize], name: &str) -> Result<()> {
         let element = container.dtype().map_err(self.unreadable(name))?.size();
-        let shape = container.get_shape().map_err(self.unreadable(name))?;
-        let claimed =
-            shape.iter().try_fold(element as u128, |bytes, &side| bytes.checked_mul(side as u128));
+        let claimed = of_shape
+            .iter()
+            .try_fold(element as u128, |bytes, &side| bytes.checked_mul(side as u128));
         let stored = container.storage_size().min(self.file_bytes);
-        if claimed.is_none_or(|bytes| bytes > u128::from(stored) * u128::from(limit)) {
-            let found = format!("of shape {shape:?} in {stored} bytes");
+        let limit = u128::from(stored) * DEFLATE_LIMIT;
+        if claimed.is_none_or(|bytes| bytes > limit) {
+            let found = format!("of shape {of_shape:?} in {stored} bytes");
             return Err(self.malformed(name, found, "no more than the file can hold"));
         }
         Ok(())
+    }
+
+    /// Checks that no text of an array is longer than the file.
+    fn check_texts(&self, dataset: &Dataset, name: &str) -> Result<()> {
+        let mut bytes = self.bytes.try_clone().map_err(self.failed())?;
+        match longest_text(dataset, &mut bytes).map_err(self.failed())? {
+            Some(longest) if longest <= self.file_bytes => Ok(()),
+            Some(longest) => {
+                let found = format!("a text of {longest} bytes");
+                Err(self.malformed(name, found, "no more than the file can hold"))
+            }
+            None => Err(self.malformed(name, "texts in an unusual layout", "plain or deflated")),
+        }
+    }
+
+    fn failed(&self) -> impl Fn(std::io::Error) -> AtlasError {
+        let path = self.path.clone();
+        move |source| AtlasError::Read { path: path.clone(), source }
     }
 
     /// What an array holds.

@@ -9,9 +9,11 @@ mod contacts;
 mod decode;
 mod encode;
 mod example;
+mod heap;
 mod model;
 mod promise;
 mod read;
+mod references;
 mod replace;
 mod write;
 

@@ -90,7 +90,7 @@ pub struct Header {
     pub proteins: Vec<String>,
 }
 
-/// Reads a summary of an atlas: a few kilobytes, however large the file is.
+/// Reads a summary of an atlas, without its arrays.
 ///
 /// # Errors
 /// As [`read`], for what is read.
