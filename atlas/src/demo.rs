@@ -61,9 +61,6 @@ pub struct DemoAnswers {
 
 /// The sides of a voxel, z, y, x in µm.
 const VOXEL_UM: [f64; 3] = [0.4, 0.25, 0.25];
-/// The microscope of the lateral-line study blurs by about this much, z and across, in µm
-/// (AiryScan, 40× 1.2 NA, deconvolved).
-const PSF_SIGMA_UM: [f64; 2] = [0.2, 0.1];
 const PROTEIN: &str = "actin";
 const CONTROL: &str = "control";
 /// The feature that the phantom's rule speaks of.
@@ -106,8 +103,7 @@ fn make_specimens(
     params: &DemoParams,
     progress: &dyn Progress,
 ) -> Result<BTreeMap<String, Truth>> {
-    let optics =
-        Optics { psf_sigma_um: PSF_SIGMA_UM, ..Optics::clean(VoxelSize::from_um(VOXEL_UM)?) };
+    let optics = Optics::clean(VoxelSize::from_um(VOXEL_UM)?);
     let base = PhantomParams { optics, ..PhantomParams::default() };
     let mut truths = BTreeMap::new();
     progress.begin("phantoms", params.n_specimens);

@@ -32,7 +32,7 @@ pub struct Auto {
 
 impl Default for Auto {
     fn default() -> Self {
-        Self { membrane_um: 0.22, min_volume_um3: 10.0, parting: 0.45 }
+        Self { membrane_um: 0.22, min_volume_um3: 10.0, parting: 0.4 }
     }
 }
 
