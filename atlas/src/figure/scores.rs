@@ -97,10 +97,15 @@ fn draw_score(canvas: &mut Canvas, axis: &Axis, y: f64, score: &Score, colour: R
     canvas.circle((x(score.r2_mean), y), 5.5, &colour);
 }
 
-/// The models in the order in which they occur, the atlas's own first.
+/// The models in the order in which they occur, the atlas's own first. Of a protein with several
+/// targets its brightness is meant: layouts also hold the outline of the cell.
 fn rows<'a>(atlas: &'a Atlas, proteins: &[&str]) -> Vec<Row<'a>> {
     let mut rows: Vec<Row<'a>> = Vec::new();
-    let target = |protein: &&str| atlas.scores.iter().find(|score| score.protein == **protein);
+    let target = |protein: &&str| {
+        let mut of_protein = atlas.scores.iter().filter(|score| score.protein == **protein);
+        let first = of_protein.clone().next();
+        of_protein.find(|score| score.target == "intensity").or(first)
+    };
     let targets: Vec<_> = proteins.iter().map(|p| target(p).map(|score| &*score.target)).collect();
     for score in &atlas.scores {
         let at = proteins.iter().position(|protein| score.protein == *protein);
