@@ -6,7 +6,7 @@
 //!
 //! [`landmarks`] turns a cell, or a protein in it, into a cloud of points; [`cbe`] turns clouds
 //! of many cells into a space, and each cloud into a point of it. [`harmonics`] describes a surface
-//! so that it can be drawn again. [`explode`] draws the cells of a tissue apart.
+//! so that it can be drawn again. [`mod@explode`] draws the cells of a tissue apart.
 
 pub mod cbe;
 pub mod cell;
