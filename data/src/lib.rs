@@ -12,6 +12,7 @@
 pub mod error;
 pub mod experiment;
 pub mod frame;
+pub mod hdf5_heap;
 pub mod image;
 pub mod labels;
 pub mod linear;

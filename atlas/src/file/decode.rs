@@ -1,14 +1,15 @@
 //! What `AnnData` encodes in HDF5, read back with distrust: whatever a file claims, an answer is
 //! an array or an error that names the file and the object.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use hdf5_metno::types::{TypeDescriptor, VarLenAscii, VarLenUnicode};
 use hdf5_metno::{Container, Dataset, File, Group, H5Type, LocationType};
 use ndarray::{Array, Array1, ArrayD, Dimension};
+use primordia_data::hdf5_heap;
 
 use super::contacts::Contacts;
-use super::heap::{self, Sight};
 use super::model::ColumnValues;
 use super::references::longest_text;
 use crate::error::{AtlasError, Result};
@@ -26,23 +27,31 @@ pub(super) struct Source {
     file_bytes: u64,
 }
 
+/// Whether a file begins with an HDF5 superblock whose addresses and sizes take eight bytes, as all
+/// writers have it.
+fn begins_as_hdf5(file: &mut std::fs::File) -> bool {
+    const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
+    let mut start = [0; 16];
+    let sizes = if file.read_exact(&mut start).is_ok() && start[8] <= 1 { 13 } else { 9 };
+    start.starts_with(SIGNATURE) && start[sizes] == 8 && start[sizes + 1] == 8
+}
+
 impl Source {
     /// Opens an HDF5 file.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let failed = |source| AtlasError::Read { path: path.to_owned(), source };
         let mut bytes = std::fs::File::open(path).map_err(failed)?; // says why, where HDF5 would not
         let file_bytes = bytes.metadata().map_err(failed)?.len();
-        match heap::inspect(&mut bytes).map_err(failed)? {
-            Sight::Sound => {}
-            Sight::Foreign => return Err(AtlasError::NotHdf5 { path: path.to_owned() }),
-            Sight::EndlessHeap => {
-                return Err(AtlasError::Malformed {
-                    path: path.to_owned(),
-                    object: "a heap of texts".to_owned(),
-                    found: "damaged: an object in it takes no room".to_owned(),
-                    wanted: "a sound copy of the file",
-                });
-            }
+        if !begins_as_hdf5(&mut bytes) {
+            return Err(AtlasError::NotHdf5 { path: path.to_owned() });
+        }
+        if hdf5_heap::never_ends(&mut bytes).map_err(failed)? {
+            return Err(AtlasError::Malformed {
+                path: path.to_owned(),
+                object: "a heap of texts".to_owned(),
+                found: "damaged: an object in it takes no room".to_owned(),
+                wanted: "a sound copy of the file",
+            });
         }
         let file = File::open(path).map_err(|_| AtlasError::NotHdf5 { path: path.to_owned() })?;
         Ok(Self { file, bytes, path: path.to_owned(), file_bytes })

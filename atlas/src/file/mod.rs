@@ -9,7 +9,6 @@ mod contacts;
 mod decode;
 mod encode;
 mod example;
-mod heap;
 mod model;
 mod promise;
 mod read;

@@ -241,6 +241,19 @@ fn a_group_in_itself_is_refused() {
     assert!(!validate(&path).is_valid());
 }
 
+/// The library that reads HDF5 would walk such a heap for ever.
+#[test]
+fn a_heap_of_texts_that_never_ends_is_refused() {
+    const HEADER: usize = 16;
+    let folder = Folder::new();
+    let path = folder.example("atlas.h5");
+    let mut bytes = fs::read(&path).unwrap();
+    let first = bytes.windows(4).position(|four| four == b"GCOL").unwrap() + HEADER;
+    bytes[first..first + HEADER].fill(0); // free space of no size
+    fs::write(&path, &bytes).unwrap();
+    assert!(read(&path).unwrap_err().to_string().contains("heap of texts"));
+}
+
 #[test]
 fn a_cut_file_is_an_error() {
     let folder = Folder::new();

@@ -34,6 +34,7 @@ use self::facts::Facts;
 use self::hdf5::Hdf5Image;
 use self::tiff::TiffImage;
 use crate::error::{DataError, Result};
+use crate::hdf5_heap;
 use crate::labels::Labels;
 use crate::volume::{Volume, VoxelSize};
 
@@ -353,6 +354,9 @@ fn open_source(path: &Path, dataset: Option<&str>) -> problem::Result<(Source, F
         return Ok((Source::Tiff(image), facts));
     }
     if hdf5::is_hdf5(&bytes)? {
+        if hdf5_heap::never_ends(&mut std::fs::File::open(path)?)? {
+            return Err(ImageProblem::EndlessHeap);
+        }
         let (image, facts) = Hdf5Image::open(path, bytes.len(), dataset)?;
         return Ok((Source::Hdf5(image), facts));
     }

@@ -37,6 +37,8 @@ pub enum ImageProblem {
     CyclicPages { offset: u64 },
     #[error("is damaged: its page directories overlap")]
     OverlappingPages,
+    #[error("is damaged: a heap of texts in it never ends; copy or download it again")]
+    EndlessHeap,
     #[error("holds no image")]
     NoPages,
     #[error("is damaged: page {page} {fault} ({tag})")]
