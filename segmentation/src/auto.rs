@@ -1,8 +1,9 @@
 //! Segmentation without anything to tune.
 //!
-//! Sheets are enhanced ([`crate::sheet`]) and evened out by the strength of the sheets around; a watershed
-//! cuts the image into more regions than cells; regions part only where the face between them carries
-//! a sheet ([`crate::merge`]); what is far larger than a cell is background.
+//! Sheets are enhanced ([`crate::sheet`]) and evened out by the strength of the sheets around; a
+//! watershed cuts the image into far more regions than cells; regions part only where a sheet lies in
+//! the face between them ([`crate::regions`], [`crate::merge`]); what is far larger than a cell is
+//! background.
 
 use primordia_data::{Labels, Volume};
 use rayon::prelude::*;
@@ -10,11 +11,11 @@ use rayon::prelude::*;
 use crate::error::{Result, SegmentError};
 use crate::gaussian::gaussian;
 use crate::hartmann2020::finite_range;
-use crate::merge::{Merged, RegionGraph, absorb_small, merge_by_average};
+use crate::merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
 use crate::regions::{local_minima, region_graph};
 use crate::resample::{enlarge_labels, shrink};
 use crate::segmentation::{Segmentation, Threshold, label_sizes, rename};
-use crate::sheet::{SheetFilter, SheetScale};
+use crate::sheet::{Normals, SheetFilter, SheetScale};
 use crate::strength::{NoiseMap, choose_width, even_out};
 use crate::watershed::flood;
 
@@ -30,9 +31,15 @@ pub struct Auto {
     pub parting: f64,
 }
 
+/// Cells are at least this share of the usual volume, and larger than this one if no sheets enclose them.
+const SMALLEST: f64 = 0.1;
+const SMALLEST_OPEN: f64 = 0.5;
+/// Seeds are the minima of the evidence smoothed by this many widths of a sheet: several in each cell.
+const SEED_WIDTHS: f64 = 1.5;
+
 impl Default for Auto {
     fn default() -> Self {
-        Self { membrane_um: 0.22, min_volume_um3: 10.0, parting: 0.4 }
+        Self { membrane_um: 0.22, min_volume_um3: 10.0, parting: 0.28 }
     }
 }
 
@@ -64,13 +71,13 @@ pub fn auto(membrane: &Volume<f32>, params: &Auto) -> Result<Segmentation> {
     let factors = working_factors(membrane, width_um);
     let image = shrink(membrane, factors, |value| value)?;
     let scale = SheetScale::for_width(width_um);
-    let evidence = sheets(&image, scale)?;
-    let seeds = local_minima(&gaussian(&evidence, [2.0 * width_um; 3])?);
+    let (evidence, normals) = sheets(&image, scale)?;
+    let seeds = local_minima(&gaussian(&evidence, [SEED_WIDTHS * width_um; 3])?);
     let n_regions = seeds.as_slice().par_iter().copied().max().unwrap_or(0) as usize;
     let mut labels = flood(&levels(&evidence), seeds)?;
     tracing::debug!(n_regions, width_um, ?factors, "over-segmented");
-    let graph = region_graph(&labels, &evidence, n_regions);
-    let merged = merge_by_average(&graph, params.parting);
+    let graph = region_graph(&labels, &evidence, &normals, n_regions);
+    let merged = merge_by_average(&graph, params.parting, assumed(width_um));
     let cells = Cells::new(&mut labels, &graph, &merged, params);
     if cells.confidence.is_empty() {
         return Err(SegmentError::NoCells {
@@ -83,6 +90,13 @@ pub fn auto(membrane: &Volume<f32>, params: &Auto) -> Result<Segmentation> {
     Ok(Segmentation { labels: Labels::new(labels), confidence: cells.confidence, threshold })
 }
 
+/// What is assumed of a face before it is looked at: a piece of weak sheet, some three widths wide.
+fn assumed(width_um: f64) -> Face {
+    const EVIDENCE: f64 = 0.6;
+    let area_um2 = 10.0 * width_um * width_um;
+    Face { evidence: EVIDENCE * area_um2, area_um2 }
+}
+
 /// How wide the image shows its sheets.
 fn sheet_width(membrane: &Volume<f32>, membrane_um: f64) -> Result<f64> {
     let factors = working_factors(membrane, membrane_um);
@@ -93,13 +107,13 @@ fn sheet_width(membrane: &Volume<f32>, membrane_um: f64) -> Result<f64> {
 }
 
 /// The evidence for sheets, as a share of what is usual nearby.
-fn sheets(image: &Volume<f32>, scale: SheetScale) -> Result<Volume<f32>> {
+fn sheets(image: &Volume<f32>, scale: SheetScale) -> Result<(Volume<f32>, Normals)> {
     let filter = SheetFilter::new(image, scale)?;
     let mut evidence = filter.everywhere();
     let noise = NoiseMap::new(image, &filter, scale)?;
-    drop(filter);
+    let normals = filter.into_normals();
     even_out(&mut evidence, &noise, 20.0 * scale.fine_um)?;
-    Ok(evidence)
+    Ok((evidence, normals))
 }
 
 /// How many voxels along each axis make one of the working grid: fine enough for a membrane.
@@ -131,8 +145,11 @@ impl Cells {
         let first = Extent::new(merged, &region_um3, &border, graph);
         let usual_um3 = first.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3));
         let joined = graph.grouped(&merged.groups, merged.n_groups());
-        let least_um3 = params.min_volume_um3.max(0.05 * usual_um3);
-        let merged = merged.then(&absorb_small(&joined, &first.volume_um3, least_um3));
+        let least_um3 = params.min_volume_um3.max(SMALLEST * usual_um3);
+        let merged = merged.then(&absorb(&joined, &first.volume_um3, |volume_um3, around| {
+            let is_open = around < params.parting;
+            volume_um3 < least_um3 || (is_open && volume_um3 < SMALLEST_OPEN * usual_um3)
+        }));
         let extent = Extent::new(&merged, &region_um3, &border, graph);
         let graph = graph.grouped(&merged.groups, merged.n_groups());
         let mut weakest = vec![f64::INFINITY; merged.n_groups()];

@@ -34,7 +34,7 @@ pub use error::{Result, SegmentError};
 pub use gaussian::{gaussian, gaussian_bytes};
 pub use hartmann2020::{Hartmann2020, hartmann2020, to_bytes};
 pub use median::median;
-pub use merge::{Face, Merged, RegionGraph, absorb_small, merge_by_average};
+pub use merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
 pub use score::{Scores, score};
 pub use segmentation::{Segmentation, Threshold};
 pub use sheet::{SheetScale, sheet_evidence};

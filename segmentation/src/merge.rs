@@ -59,6 +59,16 @@ impl RegionGraph {
         self.n_regions
     }
 
+    /// For each region, its faces by the region on the other side.
+    fn neighbours(&self) -> Vec<BTreeMap<u32, Face>> {
+        let mut near = vec![BTreeMap::new(); self.n_regions];
+        for (a, b, face) in self.faces() {
+            near[a as usize].insert(b, face);
+            near[b as usize].insert(a, face);
+        }
+        near
+    }
+
     /// The graph after regions became `groups[region]` of `n_groups`.
     ///
     /// # Panics
@@ -79,21 +89,21 @@ impl RegionGraph {
 /// Joins regions, always the two with the least mean evidence on their common face, until every
 /// face has more than `most`: GASP with average linkage (Bailoni et al. 2022,
 /// doi:10.1109/CVPR52688.2022.01135).
-pub fn merge_by_average(graph: &RegionGraph, most: f64) -> Merged {
-    let mut near: Vec<BTreeMap<u32, Face>> = vec![BTreeMap::new(); graph.n_regions];
-    let mut queue = BinaryHeap::new();
-    for (a, b, face) in graph.faces() {
-        near[a as usize].insert(b, face);
-        near[b as usize].insert(a, face);
-        queue.push(Candidate::new(a, b, face));
-    }
+///
+/// `assumed` is added to each face wherever means are compared, as if seen before: a small face, whose mean is
+/// uncertain, then waits until the faces around it have been joined to it. [`Face::default`] is
+/// the published linkage.
+pub fn merge_by_average(graph: &RegionGraph, most: f64, assumed: Face) -> Merged {
+    let mut near = graph.neighbours();
+    let mut queue: BinaryHeap<Candidate> =
+        graph.faces().map(|(a, b, face)| Candidate::new(a, b, face.with(assumed))).collect();
     let mut parents: Vec<u32> = (0..graph.n_regions as u32).collect();
     let mut strongest = vec![0.0; graph.n_regions];
     while let Some(Candidate { mean, a, b }) = queue.pop() {
         if mean > most {
             break;
         }
-        if near[a as usize].get(&b).is_none_or(|face| face.mean() != mean) {
+        if near[a as usize].get(&b).is_none_or(|face| face.with(assumed).mean() != mean) {
             continue; // joined, or changed, since
         }
         // The one with fewer neighbours goes, so that few faces move.
@@ -102,15 +112,9 @@ pub fn merge_by_average(graph: &RegionGraph, most: f64) -> Merged {
         parents[gone as usize] = kept;
         strongest[kept as usize] =
             f64::max(mean, f64::max(strongest[kept as usize], strongest[gone as usize]));
-        for (other, face) in std::mem::take(&mut near[gone as usize]) {
-            near[other as usize].remove(&gone);
-            if other != kept {
-                let sum = near[kept as usize].get(&other).copied().unwrap_or_default().with(face);
-                near[kept as usize].insert(other, sum);
-                near[other as usize].insert(kept, sum);
-                queue.push(Candidate::new(kept, other, sum));
-            }
-        }
+        join(&mut near, gone, kept, |other, face| {
+            queue.push(Candidate::new(kept, other, face.with(assumed)));
+        });
     }
     Merged::new(&parents, &strongest)
 }
@@ -163,36 +167,42 @@ impl Merged {
     }
 }
 
-/// Joins every region smaller than `least` (in the units of `sizes`), smallest first, to the neighbour that the
-/// weakest evidence parts it from; regions without neighbours stay.
-pub fn absorb_small(graph: &RegionGraph, sizes: &[f64], least: f64) -> Merged {
-    let mut near: Vec<BTreeMap<u32, Face>> = vec![BTreeMap::new(); graph.n_regions];
-    for (a, b, face) in graph.faces() {
-        near[a as usize].insert(b, face);
-        near[b as usize].insert(a, face);
-    }
+/// Joins every region that `is_crumb`, told its size (in the units of `sizes`) and the mean evidence on all of its
+/// faces, smallest first, to the neighbour that the weakest evidence parts it from; regions without
+/// neighbours stay.
+pub fn absorb(graph: &RegionGraph, sizes: &[f64], is_crumb: impl Fn(f64, f64) -> bool) -> Merged {
+    let mut near = graph.neighbours();
     let mut sizes = sizes.to_vec();
     let mut parents: Vec<u32> = (0..graph.n_regions as u32).collect();
-    let mut order: Vec<usize> = (0..sizes.len()).filter(|&region| sizes[region] < least).collect();
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by(|&a, &b| sizes[a].total_cmp(&sizes[b]));
-    for gone in order.into_iter().map(|region| region as u32) {
-        let weakest = near[gone as usize].iter().min_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
-        let Some((&kept, _)) = weakest.filter(|_| sizes[gone as usize] < least) else { continue };
-        parents[gone as usize] = kept;
-        sizes[kept as usize] += sizes[gone as usize];
-        join(&mut near, gone, kept);
+    for gone in order {
+        let around = near[gone].values().fold(Face::default(), |sum, &face| sum.with(face));
+        let weakest = near[gone].iter().min_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
+        let Some((&kept, _)) = weakest.filter(|_| is_crumb(sizes[gone], around.mean())) else {
+            continue;
+        };
+        parents[gone] = kept;
+        sizes[kept as usize] += sizes[gone];
+        join(&mut near, gone as u32, kept, |_, _| ());
     }
     Merged::new(&parents, &vec![0.0; graph.n_regions])
 }
 
-/// Gives the faces of `gone` to `kept`.
-fn join(near: &mut [BTreeMap<u32, Face>], gone: u32, kept: u32) {
+/// Gives the faces of `gone` to `kept`, and tells of each that `kept` then has.
+fn join(
+    near: &mut [BTreeMap<u32, Face>],
+    gone: u32,
+    kept: u32,
+    mut changed: impl FnMut(u32, Face),
+) {
     for (other, face) in std::mem::take(&mut near[gone as usize]) {
         near[other as usize].remove(&gone);
         if other != kept {
             let sum = near[kept as usize].get(&other).copied().unwrap_or_default().with(face);
             near[kept as usize].insert(other, sum);
             near[other as usize].insert(kept, sum);
+            changed(other, sum);
         }
     }
 }
@@ -246,13 +256,14 @@ mod tests {
     }
 
     /// The definition: look at all faces between groups, join the weakest, look again.
-    fn merge_by_definition(graph: &RegionGraph, most: f64) -> Vec<u32> {
+    fn merge_by_definition(graph: &RegionGraph, most: f64, assumed: Face) -> Vec<u32> {
         let mut groups: Vec<u32> = (0..graph.n_regions() as u32).collect();
         loop {
             let joined = graph.grouped(&groups, graph.n_regions());
-            let weakest = joined.faces().min_by(|a, b| a.2.mean().total_cmp(&b.2.mean()));
+            let mean = |face: Face| face.with(assumed).mean();
+            let weakest = joined.faces().min_by(|a, b| mean(a.2).total_cmp(&mean(b.2)));
             match weakest {
-                Some((a, b, face)) if face.mean() <= most => {
+                Some((a, b, face)) if mean(face) <= most => {
                     groups.iter_mut().filter(|group| **group == b).for_each(|group| *group = a);
                 }
                 _ => return groups,
@@ -262,10 +273,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_queue_joins_the_weakest(graph in any_graph(), most in 0.1..0.9_f64) {
-            let merged = merge_by_average(&graph, most);
+        fn the_queue_joins_the_weakest(
+            graph in any_graph(),
+            most in 0.1..0.9_f64,
+            assumed_um2 in prop::sample::select(vec![0.0, 0.5]),
+        ) {
+            let assumed = Face { evidence: 0.6 * assumed_um2, area_um2: assumed_um2 };
+            let merged = merge_by_average(&graph, most, assumed);
             let (groups, n) = (&merged.groups, merged.n_groups());
-            let slow = merge_by_definition(&graph, most);
+            let slow = merge_by_definition(&graph, most, assumed);
             for a in 0..9 {
                 prop_assert!((groups[a] as usize) < n);
                 for b in 0..9 {
@@ -280,8 +296,10 @@ mod tests {
         let mut graph = RegionGraph::new(4);
         graph.add(0, 1, Face { evidence: 2.0, area_um2: 1.0 });
         graph.add(1, 2, Face { evidence: 1.0, area_um2: 1.0 });
-        let merged = absorb_small(&graph, &[9.0, 1.0, 9.0, 1.0], 2.0);
+        let merged = absorb(&graph, &[9.0, 1.0, 9.0, 1.0], |size, _| size < 2.0);
         assert_eq!(merged.groups, [0, 1, 1, 2]);
+        let open = absorb(&graph, &[9.0, 1.0, 9.0, 1.0], |_, around| around < 1.2);
+        assert_eq!(open.groups, [0, 1, 1, 2]); // region 2 has only the face of evidence 1
     }
 
     #[test]
@@ -290,7 +308,7 @@ mod tests {
         graph.add(0, 2, Face { evidence: 0.0, area_um2: 1.0 });
         graph.add(1, 2, Face { evidence: 9.0, area_um2: 10.0 });
         graph.add(0, 1, Face { evidence: 3.0, area_um2: 4.0 });
-        let merged = merge_by_average(&graph, 0.5);
+        let merged = merge_by_average(&graph, 0.5, Face::default());
         assert_eq!(merged, Merged { groups: vec![0, 1, 0], strongest_joined: vec![0.0, 0.0] });
     }
 }

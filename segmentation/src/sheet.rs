@@ -95,6 +95,23 @@ impl SheetFilter {
     pub(crate) fn fine(&self) -> &Volume<f32> {
         &self.fine
     }
+
+    /// The directions of the sheets, without the rest of the filter.
+    pub(crate) fn into_normals(self) -> Normals {
+        Normals { coarse: self.coarse }
+    }
+}
+
+/// The directions across the sheets of an image.
+pub(crate) struct Normals {
+    coarse: Volume<f32>,
+}
+
+impl Normals {
+    /// The unit normal (z, y, x) of the sheet at a voxel, of either sign.
+    pub(crate) fn at(&self, voxel: [usize; 3]) -> [f32; 3] {
+        Hessian::new(&self.coarse).at(voxel).extremes().2
+    }
 }
 
 /// Second derivatives by central differences, per µm².
