@@ -63,4 +63,7 @@ golden: setup
 	PRIMORDIA_GOLDEN=write cargo test --workspace golden
 
 reference: setup
-	for script in tests/reference/*.py; do $(PRIMORDIA_PYTHON) $$script; done
+	$(PRIMORDIA_PYTHON) tests/reference/features.py $(PRIMORDIA_DATA)
+	$(PRIMORDIA_PYTHON) tests/reference/features_cbe.py
+	$(PRIMORDIA_PYTHON) tests/reference/features_explode.py $(PRIMORDIA_DATA)
+	$(PRIMORDIA_PYTHON) tests/reference/idr0079_ridge.py

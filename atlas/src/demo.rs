@@ -32,7 +32,7 @@ pub struct DemoParams {
 
 impl Default for DemoParams {
     fn default() -> Self {
-        Self { n_specimens: 6, seed: 1 }
+        Self { n_specimens: 8, seed: 1 }
     }
 }
 
@@ -60,7 +60,7 @@ pub struct DemoAnswers {
 }
 
 /// The sides of a voxel, z, y, x in µm.
-const VOXEL_UM: [f64; 3] = [0.4, 0.25, 0.25];
+const VOXEL_UM: [f64; 3] = [0.6, 0.3, 0.3];
 const PROTEIN: &str = "actin";
 const CONTROL: &str = "control";
 /// The feature that the phantom's rule speaks of.

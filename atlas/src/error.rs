@@ -82,6 +82,15 @@ pub enum AtlasError {
     ExportFormat { path: PathBuf },
 }
 
+/// The first of `names`, and how many more there are.
+pub(crate) fn in_short(names: &[&str]) -> String {
+    const SHOWN: usize = 30;
+    match names.len().saturating_sub(SHOWN) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..SHOWN].join(", ")),
+    }
+}
+
 /// The first few of `items` and how many more there are: a message is read, not scrolled.
 fn listed(items: &[impl fmt::Display]) -> String {
     const SHOWN: usize = 5;

@@ -207,25 +207,25 @@ fn angle_deg(rotation: &Matrix3<f64>) -> f64 {
 
 /// Principal axes of all voxels of a bent tissue, against the axes of its form (measured: up to 0.4°).
 const PHANTOM_DEG: f64 = 2.0;
-/// The tip of a tissue in voxels of 0.6 to 0.8 µm: it thins to an edge, of which voxels miss the end.
-const TIP_UM: f64 = 2.0;
-
 #[test]
 fn phantoms_in_any_pose_come_back_into_their_frame() {
-    let voxel_size = VoxelSize::from_um([0.8, 0.6, 0.6]).unwrap();
-    for seed in 0..4 {
-        let params =
-            PhantomParams { optics: Optics::clean(voxel_size), ..PhantomParams::default() };
-        let params = PhantomParams { pose: Pose::any(seed), ..params.varied(seed) };
-        let phantom = phantom::specimen(&params, seed).unwrap();
-        let truth = phantom.image_to_tissue;
-        let tissue = Tissue::from_labels(&phantom.truth).unwrap();
-        let found = register(&tissue, &Hints::default()).unwrap();
-        assert_eq!(found.direction.source, Source::Shape, "seed {seed}: {}", found.direction);
-        assert_eq!(found.apical.source, Source::Shape, "seed {seed}: {}", found.apical);
-        let turn = found.image_to_tissue.rotation() * truth.rotation().transpose();
-        assert!(angle_deg(&turn) < PHANTOM_DEG, "seed {seed}: {}°", angle_deg(&turn));
-        let tip = found.image_to_tissue.point(&truth.inverse().point(&Point3::origin()));
-        assert!(tip.x.abs() < TIP_UM, "seed {seed}: the tip is at {} µm", tip.x);
+    // The tip thins to an edge, whose end voxels miss: it may lie two of them off.
+    for (voxel_um, tip_um) in [([0.8, 0.6, 0.6], 1.6), ([1.5, 1.0, 1.0], 3.0)] {
+        let voxel_size = VoxelSize::from_um(voxel_um).unwrap();
+        for seed in 0..4 {
+            let params =
+                PhantomParams { optics: Optics::clean(voxel_size), ..PhantomParams::default() };
+            let params = PhantomParams { pose: Pose::any(seed), ..params.varied(seed) };
+            let phantom = phantom::specimen(&params, seed).unwrap();
+            let truth = phantom.image_to_tissue;
+            let tissue = Tissue::from_labels(&phantom.truth).unwrap();
+            let found = register(&tissue, &Hints::default()).unwrap();
+            assert_eq!(found.direction.source, Source::Shape, "seed {seed}: {}", found.direction);
+            assert_eq!(found.apical.source, Source::Shape, "seed {seed}: {}", found.apical);
+            let turn = found.image_to_tissue.rotation() * truth.rotation().transpose();
+            assert!(angle_deg(&turn) < PHANTOM_DEG, "seed {seed}: {}°", angle_deg(&turn));
+            let tip = found.image_to_tissue.point(&truth.inverse().point(&Point3::origin()));
+            assert!(tip.x.abs() < tip_um, "seed {seed}, {voxel_um:?}: the tip is at {} µm", tip.x);
+        }
     }
 }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use primordia::build::cells::segment_image;
 use primordia_data::VoxelSize;
 use primordia_data::experiment::Segmentation;
-use primordia_data::image::{ImageFile, write_labels};
+use primordia_data::image::{ImageFile, check_suffix, write_labels};
 
 use super::output::check_folder;
 
@@ -58,6 +58,7 @@ enum Method {
 impl Segment {
     pub(super) fn run(&self, quiet: bool) -> anyhow::Result<()> {
         check_folder(&self.output)?;
+        check_suffix(&self.output)?;
         let mut image = ImageFile::open_dataset(&self.image, self.dataset.as_deref())?;
         if let Some(voxel_size) = self.voxel_size {
             image = image.with_voxel_size(voxel_size);

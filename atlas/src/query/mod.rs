@@ -11,7 +11,7 @@ use polars::prelude::{
 };
 use polars::sql::{SQLContext, extract_table_identifiers};
 
-use crate::error::{AtlasError, Result};
+use crate::error::{AtlasError, Result, in_short};
 use crate::file::{Atlas, Selection, read_header, read_selected};
 
 pub mod print;
@@ -102,7 +102,7 @@ fn columns_of(context: &mut SQLContext, named: &BTreeSet<String>) -> String {
         let mut plan = context.execute(&format!("SELECT * FROM \"{quoted}\"")).ok()?;
         let columns = plan.collect_schema().ok()?;
         let names: Vec<_> = columns.iter_names().map(PlSmallStr::as_str).collect();
-        Some(format!("columns of {name}: {}", names.join(", ")))
+        Some(format!("columns of {name}: {}", in_short(&names)))
     };
     named.iter().filter_map(describe).collect::<Vec<_>>().join("; ")
 }

@@ -11,6 +11,7 @@ use super::error::{Result, TableError};
 use super::names::canonical;
 use super::pool::{Keyed, Pool, Positions, Values};
 use super::{FeatureBlock, TableCells, TableSpecimen, Unmatched};
+use crate::error::in_short;
 
 /// One row per cell of the pools, in the order of specimens' and cells' first appearance.
 pub(super) fn join(pools: &[Pool], annotations: &[Annotation]) -> Result<TableCells> {
@@ -266,7 +267,7 @@ fn column_of(values: &Values, numeric: bool) -> Result<String> {
     if let [column] = columns[..] {
         return Ok(column.to_owned());
     }
-    let all = table.data_columns().collect::<Vec<_>>().join(", ");
+    let all = in_short(&table.data_columns().collect::<Vec<_>>());
     let candidates =
         if all.is_empty() { "there is none".into() } else { format!("there are: {all}") };
     let (path, name) = (table.raw.path().to_owned(), values.name.clone());

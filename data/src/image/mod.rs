@@ -26,7 +26,7 @@ use ndarray::Array3;
 pub use self::description::Description;
 pub use self::problem::ImageProblem;
 pub use self::voxels::{Pixel, PixelType, Voxels, VoxelsView};
-pub use self::write::{write_labels, write_ome_tiff, write_volume};
+pub use self::write::{check_suffix, write_labels, write_ome_tiff, write_volume};
 
 use self::bytes::FileBytes;
 use self::description::channel_list;

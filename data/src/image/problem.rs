@@ -11,7 +11,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ImageProblem {
     // Unreadable
-    #[error("cannot be read or written: {0}")]
+    #[error("{}", in_words(.0))]
     Io(#[from] std::io::Error),
     #[error("cannot be read by the HDF5 library: {0}")]
     Hdf5(#[from] hdf5_metno::Error),
@@ -129,6 +129,14 @@ pub enum ImageProblem {
         "channel {name:?} is {found}, the first channel {wanted}; one file holds channels of one size and type"
     )]
     ChannelsDiffer { name: String, found: String, wanted: String },
+}
+
+fn in_words(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "is not there; check the path".to_owned(),
+        std::io::ErrorKind::IsADirectory => "is a folder; a file is wanted".to_owned(),
+        _ => format!("cannot be read or written: {error}"),
+    }
 }
 
 pub(super) type Result<T, E = ImageProblem> = std::result::Result<T, E>;

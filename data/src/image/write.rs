@@ -61,6 +61,30 @@ pub fn write_labels(path: impl AsRef<Path>, labels: &Labels) -> Result<()> {
     result.map_err(|problem| at(path, problem))
 }
 
+/// Checks that volumes and labels can be written under this name, before any work is done for it.
+///
+/// # Errors
+/// If the suffix is none of `.tif`, `.tiff`, `.h5` and `.hdf5`.
+pub fn check_suffix(path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    format_of(path).map(|_| ()).map_err(|problem| at(path, problem))
+}
+
+/// A format that one volume is written in.
+enum Format {
+    Tiff,
+    Hdf5,
+}
+
+fn format_of(path: &Path) -> ProblemResult<Format> {
+    let suffix = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    match suffix.as_str() {
+        "tif" | "tiff" => Ok(Format::Tiff),
+        "h5" | "hdf5" => Ok(Format::Hdf5),
+        _ => Err(ImageProblem::Suffix { found: suffix }),
+    }
+}
+
 fn write_one(
     path: &Path,
     dataset: &str,
@@ -68,10 +92,8 @@ fn write_one(
     voxels: VoxelsView<'_>,
     voxel_size: VoxelSize,
 ) -> ProblemResult<()> {
-    let suffix = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    match suffix.as_str() {
-        "tif" | "tiff" => tiff::write::write(path, &[(name, voxels)], voxel_size),
-        "h5" | "hdf5" => hdf5::write(path, dataset, name, voxels, voxel_size),
-        _ => Err(ImageProblem::Suffix { found: suffix }),
+    match format_of(path)? {
+        Format::Tiff => tiff::write::write(path, &[(name, voxels)], voxel_size),
+        Format::Hdf5 => hdf5::write(path, dataset, name, voxels, voxel_size),
     }
 }
