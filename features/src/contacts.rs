@@ -6,10 +6,12 @@
 //! added up as vectors in each block, and the lengths of the sums are their contact area: exact
 //! for planes, and the same seen from either cell.
 
+use std::collections::BTreeMap;
+
 use primordia_data::{Labels, VoxelSize};
 
+use crate::bits::{for_each_one, next_bits};
 use crate::cell::CellMask;
-use crate::scan::for_each_difference;
 
 /// Two cells that touch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,32 +39,14 @@ pub(crate) struct Touching {
 /// short against cells, whose curvature it cuts.
 const BLOCK: f64 = 3.0;
 
-/// The faces towards one neighbour in one block: how many look back, and how many ahead, along
-/// `[z, y, x]`.
-struct Faces {
-    towards: u32,
-    block: u32,
-    counts: [[u32; 2]; 3],
-}
-
 impl Touching {
     /// What `cell`, whose box has padding, touches in `labels`.
     pub(crate) fn of(cell: &CellMask, labels: &Labels) -> Self {
-        let (mut faces, n_border_faces) = faces(cell, labels);
-        faces.sort_unstable_by_key(|faces| (faces.towards, faces.block));
-        let mut touching = Self::default();
-        for neighbour in faces.chunk_by(|a, b| a.towards == b.towards) {
-            let blocks = neighbour.chunk_by(|a, b| a.block == b.block);
-            let area_um2 = blocks.map(|block| area_um2(block, cell.voxel_size())).sum();
-            match neighbour[0].towards {
-                0 => touching.outside_um2 = area_um2,
-                label => touching.cells.push((label, area_um2)),
-            }
+        let mut surface = Surface::new(cell, labels);
+        for axis in 0..3 {
+            surface.add_faces_along(axis);
         }
-        let border =
-            |axis: usize| n_border_faces[axis] as f64 * cell.voxel_size().face_area_um2(axis);
-        touching.border_um2 = border(0) + border(1) + border(2);
-        touching
+        surface.touching()
     }
 
     /// The area towards all touching cells in µm².
@@ -71,48 +55,128 @@ impl Touching {
     }
 }
 
-/// All faces between the cell and what is not the cell, and the number of faces along `[z, y, x]`
-/// where the image ends.
-fn faces(cell: &CellMask, labels: &Labels) -> (Vec<Faces>, [u64; 3]) {
-    let (mut faces, mut n_border_faces) = (Vec::<Faces>::new(), [0; 3]);
-    let (inside, [n_z, n_y, n_x]) = (cell.inside(), cell.shape());
-    let blocks = [0, 1, 2].map(|axis| blocks(cell, axis));
-    let n_blocks = [1, 2].map(|axis| blocks[axis][blocks[axis].len() - 1] + 1);
-    let image_shape = labels.volume().shape();
-    for axis in 0..3 {
-        let stride = cell.strides()[axis];
-        let step = [0, 1, 2].map(|other| isize::from(other == axis));
-        for (z, y) in (0..n_z).flat_map(|z| (0..n_y).map(move |y| (z, y))) {
-            let first = (z * n_y + y) * n_x;
-            let Some(next_line) = inside.get(first + stride..) else { continue };
-            // Both cells name a face by the same one of its two voxels, hence its block.
-            let block_of_line = (blocks[0][z] * n_blocks[0] + blocks[1][y]) * n_blocks[1];
-            for_each_difference(&inside[first..first + n_x], next_line, |x| {
-                let [z, y, x_in_image] = cell.in_image([z, y, x]);
-                let (beyond, ahead) = match inside[first + x] {
-                    1 => ([z + step[0], y + step[1], x_in_image + step[2]], 1),
-                    _ => ([z, y, x_in_image], 0),
-                };
-                if (0..3).any(|k| beyond[k] < 0 || beyond[k] >= image_shape[k] as isize) {
-                    n_border_faces[axis] += 1;
-                    return;
+/// The faces towards one neighbour in one block.
+struct Faces {
+    towards: u32,
+    /// How many look back, and how many ahead, along `[z, y, x]`.
+    counts: [[u32; 2]; 3],
+    /// Where the faces towards another neighbour in the same block are.
+    others: Option<u32>,
+}
+
+/// All faces between a cell and what is not the cell.
+struct Surface<'a> {
+    cell: &'a CellMask,
+    labels: &'a Labels,
+    /// For each position along `[z, y, x]` of the cell's box, its block along that axis.
+    blocks: [Vec<u32>; 3],
+    /// Where the first faces of each block are.
+    in_block: Vec<Option<u32>>,
+    faces: Vec<Faces>,
+    /// Along `[z, y, x]`, the number of faces where the image ends.
+    n_border_faces: [u64; 3],
+}
+
+impl<'a> Surface<'a> {
+    fn new(cell: &'a CellMask, labels: &'a Labels) -> Self {
+        let blocks = [0, 1, 2].map(|axis| blocks(cell, axis));
+        let n_blocks = blocks.iter().map(|along| along[along.len() - 1] as usize + 1).product();
+        let in_block = vec![None; n_blocks];
+        Self { cell, labels, blocks, in_block, faces: Vec::new(), n_border_faces: [0; 3] }
+    }
+
+    /// Adds the faces that are perpendicular to `axis`.
+    fn add_faces_along(&mut self, axis: usize) {
+        let inside = self.cell.inside();
+        let [n_z, n_y, _] = self.cell.shape();
+        let mut next = Vec::new();
+        for z in 0..n_z - usize::from(axis == 0) {
+            for y in 0..n_y - usize::from(axis == 1) {
+                let here = inside.line(z * n_y + y);
+                next.clear();
+                match axis {
+                    0 => next.extend_from_slice(inside.line((z + 1) * n_y + y)),
+                    1 => next.extend_from_slice(inside.line(z * n_y + y + 1)),
+                    _ => next.extend(next_bits(here)),
                 }
-                let towards = labels.volume().voxels()[beyond.map(|at| at as usize)];
-                let block = block_of_line + blocks[2][x];
-                match faces.last_mut() {
-                    Some(last) if last.towards == towards && last.block == block => {
-                        last.counts[axis][ahead] += 1;
-                    }
-                    _ => {
-                        let mut counts = [[0; 2]; 3];
-                        counts[axis][ahead] = 1;
-                        faces.push(Faces { towards, block, counts });
-                    }
-                }
-            });
+                let pairs = || here.iter().zip(&next);
+                self.add_line([z, y], axis, 0, pairs().map(|(here, next)| !here & next));
+                self.add_line([z, y], axis, 1, pairs().map(|(here, next)| here & !next));
+            }
         }
     }
-    (faces, n_border_faces)
+
+    /// Adds faces between voxels of the line at `[z, y]` and the next ones along `axis`: the cell
+    /// looks ahead (1) from the former, or back (0) from the latter.
+    fn add_line(
+        &mut self,
+        [z, y]: [usize; 2],
+        axis: usize,
+        ahead: usize,
+        faces: impl Iterator<Item = u64>,
+    ) {
+        let step = |along: usize| if along == axis { ahead } else { 0 };
+        let beyond = self.cell.in_image([z + step(0), y + step(1), step(2)]);
+        let beyond_line = self.line_of_image([beyond[0], beyond[1]]);
+        // Both cells name a face by the same one of its two voxels, hence its block.
+        let n_blocks = [1, 2].map(|axis| self.blocks[axis][self.blocks[axis].len() - 1] + 1);
+        let first_block =
+            (self.blocks[0][z] * n_blocks[0] + self.blocks[1][y]) * n_blocks[1];
+        for_each_one(faces, |x| {
+            // Before the image, the place becomes a number far beyond its end.
+            let place = beyond[2].wrapping_add_unsigned(x) as usize;
+            match beyond_line.get(place) {
+                Some(&towards) => self.add(first_block + self.blocks[2][x], towards, axis, ahead),
+                None => self.n_border_faces[axis] += 1,
+            }
+        });
+    }
+
+    /// The labels of a line along x; none outside the image.
+    fn line_of_image(&self, [z, y]: [isize; 2]) -> &'a [u32] {
+        let [n_z, n_y, n_x] = self.labels.volume().shape();
+        if z < 0 || y < 0 || z >= n_z as isize || y >= n_y as isize {
+            return &[];
+        }
+        &self.labels.volume().as_slice()[(z as usize * n_y + y as usize) * n_x..][..n_x]
+    }
+
+    fn add(&mut self, block: u32, towards: u32, axis: usize, ahead: usize) {
+        let first = &mut self.in_block[block as usize];
+        let mut at = *first;
+        while let Some(index) = at {
+            let faces = &mut self.faces[index as usize];
+            if faces.towards == towards {
+                faces.counts[axis][ahead] += 1;
+                return;
+            }
+            at = faces.others;
+        }
+        let mut counts = [[0; 2]; 3];
+        counts[axis][ahead] = 1;
+        let others = first.replace(self.faces.len() as u32);
+        self.faces.push(Faces { towards, counts, others });
+    }
+
+    fn touching(&self) -> Touching {
+        let voxel_size = self.cell.voxel_size();
+        let mut areas_um2 = BTreeMap::<u32, f64>::new();
+        // Block by block, so that both cells of a contact add up its area in the same order.
+        for first in &self.in_block {
+            let mut at = *first;
+            while let Some(index) = at {
+                let faces = &self.faces[index as usize];
+                *areas_um2.entry(faces.towards).or_default() += area_um2(faces, voxel_size);
+                at = faces.others;
+            }
+        }
+        let border = |axis: usize| self.n_border_faces[axis] as f64 * voxel_size.face_area_um2(axis);
+        Touching {
+            outside_um2: areas_um2.remove(&0).unwrap_or_default(),
+            cells: areas_um2.into_iter().collect(),
+            border_um2: border(0) + border(1) + border(2),
+        }
+    }
 }
 
 /// For each position along an axis of the cell's box, its block. Blocks are aligned to the image,
@@ -128,10 +192,9 @@ fn blocks(cell: &CellMask, axis: usize) -> Vec<u32> {
 
 /// The length of the sum of all faces as vectors. Faces that look at one another are roughness and
 /// cancel, unless there are about as many of either: then they are the two sides of something thin.
-fn area_um2(faces: &[Faces], voxel_size: VoxelSize) -> f64 {
+fn area_um2(faces: &Faces, voxel_size: VoxelSize) -> f64 {
     let along = |axis: usize| {
-        let [back, ahead] =
-            [0, 1].map(|way| faces.iter().map(|faces| faces.counts[axis][way]).sum::<u32>());
+        let [back, ahead] = faces.counts[axis];
         let is_thin = 2 * back.min(ahead) > back.max(ahead);
         let n = if is_thin { back + ahead } else { back.abs_diff(ahead) };
         f64::from(n) * voxel_size.face_area_um2(axis)

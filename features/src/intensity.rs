@@ -1,10 +1,14 @@
 //! How bright a channel is in each part of a cell.
 
+use std::ops::Range;
+
 use nalgebra::{Matrix3, Point3, Vector3};
 use primordia_data::Volume;
 
+use crate::bits::{Bits, for_each_run};
 use crate::cell::CellMask;
 use crate::error::{FeatureError, Result};
+use crate::sweep::Run;
 
 /// The voxels of a channel, in whatever type the image has.
 #[derive(Clone, Copy, Debug)]
@@ -46,25 +50,54 @@ impl<'a> Channel<'a> {
             .map_err(|source| FeatureError::ChannelGrid { channel: self.name.to_owned(), source })
     }
 
-    /// The sums over each class of voxels of the cell's box, and whether all values are the same.
-    fn class_sums(&self, cell: &CellMask, classes: &[u8]) -> ([f64; N_CLASSES], bool) {
+    /// The sums over the voxels of each class, and whether all values are the same.
+    fn class_sums(&self, regions: &Regions) -> ([f64; N_CLASSES], bool) {
         match self.voxels {
-            ChannelVoxels::U8(volume) => class_sums(volume, cell, classes),
-            ChannelVoxels::U16(volume) => class_sums(volume, cell, classes),
-            ChannelVoxels::F32(volume) => class_sums(volume, cell, classes),
+            ChannelVoxels::U8(volume) => class_sums(volume, regions),
+            ChannelVoxels::U16(volume) => class_sums(volume, regions),
+            ChannelVoxels::F32(volume) => class_sums(volume, regions),
         }
     }
 
-    /// The voxels of the cell's box that are brighter than the cell's mean, and the running sum of
-    /// their excess; `None` if the mean is not finite.
-    pub(crate) fn above_mean(&self, cell: &CellMask) -> Option<(Vec<u32>, Vec<f64>)> {
-        let mean = self.class_sums(cell, cell.inside()).0[1] / cell.n_voxels() as f64;
-        let excess = match self.voxels {
-            ChannelVoxels::U8(volume) => above(volume, cell, mean),
-            ChannelVoxels::U16(volume) => above(volume, cell, mean),
-            ChannelVoxels::F32(volume) => above(volume, cell, mean),
+    /// What is brighter than the mean of the cell with these runs; `None` if the mean is not
+    /// finite.
+    pub(crate) fn excess(&self, runs: &'a [Run]) -> Option<Excess<'a>> {
+        let mean = match self.voxels {
+            ChannelVoxels::U8(volume) => mean(volume, runs),
+            ChannelVoxels::U16(volume) => mean(volume, runs),
+            ChannelVoxels::F32(volume) => mean(volume, runs),
         };
-        mean.is_finite().then_some(excess)
+        mean.is_finite().then_some(Excess { voxels: self.voxels, runs, mean })
+    }
+}
+
+/// By how much the voxels of a cell are brighter than their mean.
+#[derive(Clone, Copy)]
+pub(crate) struct Excess<'a> {
+    voxels: ChannelVoxels<'a>,
+    runs: &'a [Run],
+    mean: f64,
+}
+
+impl Excess<'_> {
+    /// For each run of the cell, the sum of all excess, and of excess times steps along x from the
+    /// start of the run.
+    pub(crate) fn of_runs(&self) -> Vec<[f64; 2]> {
+        match self.voxels {
+            ChannelVoxels::U8(volume) => run_excesses(volume, self.runs, self.mean),
+            ChannelVoxels::U16(volume) => run_excesses(volume, self.runs, self.mean),
+            ChannelVoxels::F32(volume) => run_excesses(volume, self.runs, self.mean),
+        }
+    }
+
+    /// Calls `each` with the steps from the start of the run and the excess of every voxel of a
+    /// run above the mean, as long as it returns `true`.
+    pub(crate) fn for_each_in(&self, run: Run, each: impl FnMut(usize, f64) -> bool) {
+        match self.voxels {
+            ChannelVoxels::U8(volume) => for_each_above(values(volume, run), self.mean, each),
+            ChannelVoxels::U16(volume) => for_each_above(values(volume, run), self.mean, each),
+            ChannelVoxels::F32(volume) => for_each_above(values(volume, run), self.mean, each),
+        }
     }
 }
 
@@ -86,79 +119,116 @@ impl<'a> From<&'a Volume<f32>> for ChannelVoxels<'a> {
     }
 }
 
-/// Calls `each` with the first index, the classes and the values of each line of the cell's box,
-/// from its first to its last voxel of a class above 0.
-fn for_each_line<T>(
-    volume: &Volume<T>,
-    cell: &CellMask,
-    classes: &[u8],
-    mut each: impl FnMut(usize, &[u8], &[T]),
-) {
-    let [_, n_y, n_x] = volume.shape();
-    let [_, box_y, box_x] = cell.shape();
-    for (line, classes) in classes.chunks_exact(box_x).enumerate() {
-        let Some(start) = classes.iter().position(|class| *class > 0) else { continue };
-        let end = classes.iter().rposition(|class| *class > 0).map_or(start, |last| last + 1);
-        // The line holds a voxel of the cell, so this part of it lies in the image.
-        let [z, y, x] = cell.in_image([line / box_y, line % box_y, start]).map(|at| at as usize);
-        let from = (z * n_y + y) * n_x + x;
-        let values = &volume.as_slice()[from..from + end - start];
-        each(line * box_x + start, &classes[start..end], values);
+/// A voxel of a channel.
+trait Brightness: Copy + Into<f64> + PartialEq {
+    /// The sum of the values.
+    fn sum(values: &[Self]) -> f64;
+}
+
+impl Brightness for u8 {
+    fn sum(values: &[Self]) -> f64 {
+        sum_of_whole(values)
     }
 }
 
-fn class_sums<T: Copy + Into<f64> + PartialEq>(
-    volume: &Volume<T>,
-    cell: &CellMask,
-    classes: &[u8],
-) -> ([f64; N_CLASSES], bool) {
-    let mut sums = [0.0; N_CLASSES];
-    let (mut first, mut is_flat) = (None, true);
-    for_each_line(volume, cell, classes, |_, classes, values| {
-        let mut at = 0;
-        for run in classes.chunk_by(|a, b| a == b) {
-            let values = &values[at..at + run.len()];
-            at += run.len();
-            if run[0] > 0 {
-                sums[usize::from(run[0])] += sum(values);
-                let first = *first.get_or_insert(values[0]);
-                is_flat = is_flat && values.iter().all(|value| *value == first);
+impl Brightness for u16 {
+    fn sum(values: &[Self]) -> f64 {
+        sum_of_whole(values)
+    }
+}
+
+impl Brightness for f32 {
+    /// In eight interleaved parts: vector units add them all at once.
+    fn sum(values: &[Self]) -> f64 {
+        let mut parts = [0.0; LANES];
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        for chunk in chunks {
+            for (part, value) in parts.iter_mut().zip(chunk) {
+                *part += f64::from(*value);
             }
         }
-    });
+        let rest: f64 = rest.iter().map(|value| f64::from(*value)).sum();
+        parts.iter().sum::<f64>() + rest
+    }
+}
+
+/// How many voxels are added up side by side.
+const LANES: usize = 8;
+
+/// So many 16-bit numbers surely fit in a sum of 32 bits.
+const SURE: usize = 1 << 16;
+
+fn sum_of_whole<T: Copy + Into<u32>>(values: &[T]) -> f64 {
+    let sum = |part: &[T]| part.iter().fold(0_u32, |sum, &value| sum.wrapping_add(value.into()));
+    values.chunks(SURE).map(|part| f64::from(sum(part))).sum()
+}
+
+/// The values of a run.
+fn values<T>(volume: &Volume<T>, run: Run) -> &[T] {
+    &volume.as_slice()[run.line() * volume.shape()[2]..][run.x()]
+}
+
+fn mean<T: Brightness>(volume: &Volume<T>, runs: &[Run]) -> f64 {
+    let n_voxels: usize = runs.iter().map(|run| run.x().len()).sum();
+    let total: f64 = runs.iter().map(|run| T::sum(values(volume, *run))).sum();
+    total / n_voxels as f64
+}
+
+fn class_sums<T: Brightness>(volume: &Volume<T>, regions: &Regions) -> ([f64; N_CLASSES], bool) {
+    let mut sums = [0.0; N_CLASSES];
+    let (mut first, mut is_flat) = (None, true);
+    for part in &regions.parts {
+        let values = values(volume, part.run);
+        sums[part.class] += T::sum(values);
+        let first = *first.get_or_insert(values[0]);
+        is_flat = is_flat && values.iter().all(|value| *value == first);
+    }
     (sums, is_flat)
 }
 
-/// The sum, in eight interleaved parts: vector units add them all at once.
-fn sum<T: Copy + Into<f64>>(values: &[T]) -> f64 {
-    let mut parts = [0.0; 8];
-    let chunks = values.chunks_exact(8);
-    let rest: f64 = chunks.remainder().iter().map(|&value| value.into()).sum();
-    for chunk in chunks {
-        for (part, &value) in parts.iter_mut().zip(chunk) {
-            *part += value.into();
-        }
-    }
-    parts.iter().sum::<f64>() + rest
+fn run_excesses<T: Brightness>(volume: &Volume<T>, runs: &[Run], mean: f64) -> Vec<[f64; 2]> {
+    runs.iter().map(|run| run_excess(values(volume, *run), mean)).collect()
 }
 
-fn above<T: Copy + Into<f64>>(
-    volume: &Volume<T>,
-    cell: &CellMask,
-    mean: f64,
-) -> (Vec<u32>, Vec<f64>) {
-    let (mut voxels, mut cumulated, mut total) = (Vec::new(), Vec::new(), 0.0);
-    for_each_line(volume, cell, cell.inside(), |start, classes, values| {
-        for ((index, class), &value) in (start as u32..).zip(classes).zip(values) {
-            let excess: f64 = value.into() - mean;
-            if *class == 1 && excess > 0.0 {
-                total += excess;
-                voxels.push(index);
-                cumulated.push(total);
-            }
+/// The sum of what is above the mean, and of that times steps from the first of the values.
+fn run_excess<T: Brightness>(values: &[T], mean: f64) -> [f64; 2] {
+    // Lane by lane, with steps of whole chunks; the lanes' own places come in at the end.
+    let (mut sums, mut chunk_sums) = ([0.0; LANES], [0.0; LANES]);
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for (step, chunk) in chunks.iter().enumerate() {
+        let step = step as f64;
+        for lane in 0..LANES {
+            let excess = above(chunk[lane], mean);
+            sums[lane] += excess;
+            chunk_sums[lane] += excess * step;
         }
-    });
-    (voxels, cumulated)
+    }
+    for (lane, value) in rest.iter().enumerate() {
+        let excess = above(*value, mean);
+        sums[lane] += excess;
+        chunk_sums[lane] += excess * chunks.len() as f64;
+    }
+    let steps = |lane: usize| LANES as f64 * chunk_sums[lane] + lane as f64 * sums[lane];
+    [sums.iter().sum(), (0..LANES).map(steps).sum()]
+}
+
+#[inline]
+fn above<T: Brightness>(value: T, mean: f64) -> f64 {
+    let excess: f64 = value.into() - mean;
+    if excess > 0.0 { excess } else { 0.0 }
+}
+
+fn for_each_above<T: Brightness>(
+    values: &[T],
+    mean: f64,
+    mut each: impl FnMut(usize, f64) -> bool,
+) {
+    for (step, &value) in values.iter().enumerate() {
+        let excess: f64 = value.into() - mean;
+        if excess > 0.0 && !each(step, excess) {
+            return;
+        }
+    }
 }
 
 /// The parts of a cell over which channels are summed.
@@ -176,45 +246,59 @@ pub(crate) enum Region {
     Basal,
 }
 
-/// To which regions each voxel of a cell's box belongs.
+/// To which regions the voxels of a cell belong.
 pub(crate) struct Regions {
-    /// 0 outside the cell, else 1 + 3 × (in the membrane) + (0 basal, 1 cut by the middle
-    /// plane, 2 apical).
-    classes: Vec<u8>,
+    parts: Vec<Part>,
     /// The number of voxels of each region; those cut by the middle plane count half.
     sizes: [f64; 5],
 }
 
-const N_CLASSES: usize = 7;
+/// Part of a run, all in the same regions.
+struct Part {
+    run: Run,
+    /// 3 × (in the membrane) + (0 basal, 1 cut by the middle plane, 2 apical).
+    class: usize,
+}
+
+const N_CLASSES: usize = 6;
 
 impl Regions {
     /// The regions of a cell with this membrane shell, whose halves meet at `centroid_um`;
-    /// `apical` is the tissue's z as a direction in the image.
+    /// `apical` is the tissue's z as a direction in the `image`.
     pub(crate) fn of(
         cell: &CellMask,
-        shell: &[bool],
+        shell: &Bits,
+        image: &Volume<u32>,
         centroid_um: Point3<f64>,
         apical: Vector3<f64>,
     ) -> Self {
         let side_um = cell.voxel_size().um();
         // Voxel centres this close to the plane lie on it, whatever the rounding.
         let rounding = 1e-6 * side_um.into_iter().fold(f64::MAX, f64::min);
-        let n_x = cell.shape()[2];
-        let mut classes = Vec::with_capacity(shell.len());
-        for (line, inside) in cell.inside().chunks_exact(n_x).enumerate() {
-            let start_um = apical.dot(&(cell.point_um(line * n_x) - centroid_um));
-            let in_shell = &shell[line * n_x..];
-            classes.extend(inside.iter().zip(in_shell).enumerate().map(|(x, (inside, shell))| {
+        let [n_z, n_y, _] = cell.shape();
+        let mut parts = Vec::new();
+        for (z, y) in (0..n_z).flat_map(|z| (0..n_y).map(move |y| (z, y))) {
+            let first = cell.in_image([z, y, 0]);
+            let start_um = apical.dot(&(cell.point_um([z, y, 0]) - centroid_um));
+            let half = |x: usize| {
                 let height_um = start_um + x as f64 * side_um[2] * apical.x;
-                let half = u8::from(height_um > -rounding) + u8::from(height_um > rounding);
-                inside * (1 + 3 * u8::from(*shell) + half)
-            }));
+                usize::from(height_um > -rounding) + usize::from(height_um > rounding)
+            };
+            let (inside, shell) = (cell.inside().line(z * n_y + y), shell.line(z * n_y + y));
+            let mut add = |x: Range<usize>, of_shell: usize| {
+                for_each_half(x, half, |x, half| {
+                    let run = Run::in_image(image.shape(), first, x);
+                    parts.push(Part { run, class: 3 * of_shell + half });
+                });
+            };
+            for_each_run(shell.iter().copied(), |x| add(x, 1));
+            for_each_run(inside.iter().zip(shell).map(|(inside, shell)| inside & !shell), |x| add(x, 0));
         }
-        let mut counts = [0_u32; N_CLASSES];
-        for class in &classes {
-            counts[usize::from(*class)] += 1;
+        let mut counts = [0.0; N_CLASSES];
+        for part in &parts {
+            counts[part.class] += part.run.x().len() as f64;
         }
-        Self { classes, sizes: by_region(counts.map(f64::from)) }
+        Self { parts, sizes: by_region(counts) }
     }
 
     /// Whether no voxel lies deeper than the membrane shell.
@@ -223,9 +307,28 @@ impl Regions {
     }
 }
 
+/// Cuts `x` where the half changes, which does so in one sense only.
+fn for_each_half(
+    x: Range<usize>,
+    half: impl Fn(usize) -> usize,
+    mut each: impl FnMut(Range<usize>, usize),
+) {
+    let mut start = x.start;
+    while start < x.end {
+        let this = half(start);
+        let end = if half(x.end - 1) == this {
+            x.end
+        } else {
+            start + (start..x.end).take_while(|x| half(*x) == this).count()
+        };
+        each(start..end, this);
+        start = end;
+    }
+}
+
 /// From sums over classes of voxels to sums over regions.
 fn by_region(
-    [_, basal, middle, apical, shell_basal, shell_middle, shell_apical]: [f64; 7],
+    [basal, middle, apical, shell_basal, shell_middle, shell_apical]: [f64; N_CLASSES],
 ) -> [f64; 5] {
     let membrane = shell_basal + shell_middle + shell_apical;
     let inside = basal + middle + apical;
@@ -245,13 +348,8 @@ pub struct Intensities {
 
 impl Intensities {
     /// Sums `channel` over the regions of the cell labelled `label`.
-    pub(crate) fn of(
-        channel: &Channel,
-        cell: &CellMask,
-        label: u32,
-        regions: &Regions,
-    ) -> Result<Self> {
-        let (sums, is_flat) = channel.class_sums(cell, &regions.classes);
+    pub(crate) fn of(channel: &Channel, label: u32, regions: &Regions) -> Result<Self> {
+        let (sums, is_flat) = channel.class_sums(regions);
         let sums = by_region(sums);
         if !sums[0].is_finite() {
             return Err(FeatureError::NotFinite { channel: channel.name.to_owned(), cell: label });
@@ -264,17 +362,22 @@ impl Intensities {
     pub(crate) fn with_polarity(
         mut self,
         channel: &Channel,
-        cell: &CellMask,
+        runs: &[Run],
+        labels: &Volume<u32>,
         centroid_um: Point3<f64>,
         rotation: &Matrix3<f64>,
     ) -> Self {
-        let Some((voxels, cumulated)) = channel.above_mean(cell) else { return self };
-        let (mut sum, mut before) = (Vector3::zeros(), 0.0);
-        for (index, total) in voxels.into_iter().zip(cumulated) {
-            sum += (total - before) * (cell.point_um(index as usize) - centroid_um);
-            before = total;
+        let Some(excess) = channel.excess(runs) else { return self };
+        let [_, n_y, _] = labels.shape();
+        let step_um = labels.voxel_size().um()[2];
+        let (mut total, mut sum) = (0.0, Vector3::zeros());
+        for (run, [excess, steps]) in runs.iter().zip(excess.of_runs()) {
+            let start = labels.point_um([run.line() / n_y, run.line() % n_y, run.x().start]);
+            total += excess;
+            sum += excess * (start - centroid_um);
+            sum.x += steps * step_um;
         }
-        self.polarity_um = (before > 0.0).then(|| rotation * sum / before);
+        self.polarity_um = (total > 0.0).then(|| rotation * sum / total);
         self
     }
 

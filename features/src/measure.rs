@@ -13,10 +13,11 @@ use crate::contacts::{Contact, Touching};
 use crate::error::{FeatureError, Result, positive};
 use crate::intensity::{Channel, Intensities, Regions};
 use crate::mesh::{cell_mesh, mask_area_um2};
+use crate::pieces::n_pieces;
 use crate::registry;
 use crate::shape::{CellShape, SurfaceShape};
 use crate::shell::membrane_shell;
-use crate::sweep::{Extent, extents};
+use crate::sweep::{Cells, Extent, Run};
 
 /// What to measure by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -127,16 +128,13 @@ pub fn measure(
         )?,
     };
     check_channels(labels, channels)?;
-    let extents = extents(labels);
-    let cells: Vec<Cell> = labels
-        .cells()
-        .par_iter()
-        .zip(&extents)
-        .map(|(&label, extent)| task.measure_cell(label, extent))
+    let runs = Cells::of(labels);
+    let cells: Vec<Cell> = (0..labels.n_cells())
+        .into_par_iter()
+        .map(|row| task.measure_cell(labels.cells()[row], &runs.extent(row), runs.runs(row)))
         .collect::<Result<_>>()?;
 
-    let centroids_image_um: Vec<_> =
-        extents.iter().map(|extent| extent.centroid_um(voxel_size)).collect();
+    let centroids_image_um: Vec<_> = cells.iter().map(|cell| cell.centroid_um).collect();
     let ids = ids(specimen, labels.cells());
     Ok(Measured {
         table: shape_table(ids.clone(), &cells)?,
@@ -159,6 +157,7 @@ struct Task<'a> {
 
 /// What is measured of one cell.
 struct Cell {
+    centroid_um: Point3<f64>,
     shape: CellShape,
     intensities: Vec<Intensities>,
     touching: Touching,
@@ -166,17 +165,17 @@ struct Cell {
 }
 
 impl Task<'_> {
-    fn measure_cell(&self, label: u32, extent: &Extent) -> Result<Cell> {
+    fn measure_cell(&self, label: u32, extent: &Extent, runs: &[Run]) -> Result<Cell> {
         let image = self.labels.volume();
         let voxel_size = image.voxel_size();
-        let mask = CellMask::cut(self.labels, label, extent, [1; 3]);
+        let mask = CellMask::of_runs(runs, self.labels, extent, [1; 3]);
         let mesh = cell_mesh(&mask, self.smoothing_um);
         let touching = Touching::of(&mask, self.labels);
         let centroid_um = extent.centroid_um(voxel_size);
         let surface = SurfaceShape::of(&mesh, centroid_um, self.to_tissue);
         let shape = CellShape {
             volume_um3: extent.volume_um3(voxel_size),
-            surface_um2: mesh.area_um2(),
+            surface_um2: surface.area_um2,
             mask_surface_um2: mask_area_um2(&mask),
             semi_axes_um: extent.semi_axes_um(voxel_size),
             extents_tissue_um: surface.extents_tissue_um,
@@ -192,18 +191,19 @@ impl Task<'_> {
 
         let shell = membrane_shell(&mask, self.membrane_um, image.shape());
         let apical = self.to_tissue.inverse().vector(&Vector3::z());
-        let regions = Regions::of(&mask, &shell, centroid_um, apical);
+        let regions = Regions::of(&mask, &shell, image, centroid_um, apical);
         let intensities = self
             .channels
             .iter()
             .map(|channel| {
-                let found = Intensities::of(channel, &mask, label, &regions)?;
-                Ok(found.with_polarity(channel, &mask, centroid_um, &self.to_tissue.rotation()))
+                let found = Intensities::of(channel, label, &regions)?;
+                let rotation = self.to_tissue.rotation();
+                Ok(found.with_polarity(channel, runs, image, centroid_um, &rotation))
             })
             .collect::<Result<Vec<_>>>()?;
         let quality = CellQuality {
             n_voxels: extent.n_voxels,
-            n_pieces: mask.n_pieces(),
+            n_pieces: n_pieces(runs, image.shape()[1]),
             touches_border: (0..3)
                 .any(|k| extent.first[k] == 0 || extent.end[k] == image.shape()[k]),
             all_membrane: regions.is_all_membrane(),
@@ -211,7 +211,7 @@ impl Task<'_> {
                 .filter(|&channel| intensities[channel].is_flat())
                 .collect(),
         };
-        Ok(Cell { shape, intensities, touching, quality })
+        Ok(Cell { centroid_um, shape, intensities, touching, quality })
     }
 }
 

@@ -10,12 +10,13 @@
 //! The triangles are those of marching cubes (Lorensen & Cline 1987, doi:10.1145/37402.37422);
 //! on faces with two diagonal corners inside, the corners are kept apart, so that meshes are closed.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use nalgebra::{Point3, Vector3};
 
+use crate::bits::{Bits, for_each_mixed_cube, for_each_one, next_bits};
 use crate::cell::CellMask;
-use crate::scan::{for_each_difference, for_each_mixed_cube};
 use crate::smooth::Field;
 
 /// A closed surface: triangles between points, counter-clockwise as seen from outside.
@@ -102,7 +103,7 @@ pub(crate) fn enclosing_level(cell: &CellMask, field: &Field) -> f32 {
 /// of cubic voxels, and more for longer ones.
 pub fn mask_area_um2(cell: &CellMask) -> f64 {
     let mut counts = [0_u64; 256];
-    for_each_mixed_cube(cell.inside(), cell.shape(), |_, corners| counts[corners] += 1);
+    for_each_mixed_cube(cell.inside(), |_, corners| counts[corners] += 1);
     let [dz, dy, dx] = cell.voxel_size().um();
     let middle = |edge: u8| {
         let (a, b) = EDGES[usize::from(edge)];
@@ -118,15 +119,31 @@ pub fn mask_area_um2(cell: &CellMask) -> f64 {
 
 /// The level above which `n_above` of the values lie.
 fn level_enclosing(values: &[f32], n_above: usize) -> f32 {
-    let mut values: Vec<f32> = values.iter().copied().filter(|value| *value > 0.0).collect();
-    if values.len() <= n_above {
-        return values.into_iter().fold(f32::MAX, f32::min) / 2.0;
+    /// Almost always the level is one of the few values of the cell's surface.
+    const SURFACE: Range<f32> = 0.25..0.75;
+    level_between(values, n_above, SURFACE)
+        .or_else(|| level_between(values, n_above, 0.0..f32::INFINITY))
+        .unwrap_or_else(|| {
+            let positive = values.iter().copied().filter(|value| *value > 0.0);
+            positive.fold(f32::MAX, f32::min) / 2.0
+        })
+}
+
+/// The level above which `n_above` of the values lie, if it is above the start of `range` and not
+/// above its end.
+fn level_between(values: &[f32], n_above: usize, range: Range<f32>) -> Option<f32> {
+    let n_beyond = values.iter().filter(|value| **value > range.end).count();
+    let within = |value: &f32| *value > range.start && *value <= range.end;
+    let mut values_within: Vec<f32> = values.iter().copied().filter(within).collect();
+    let rank = n_above.checked_sub(n_beyond + 1)? + 1;
+    if rank >= values_within.len() {
+        return None;
     }
-    let (above, &mut next, _) = values.select_nth_unstable_by(n_above, |a, b| b.total_cmp(a));
-    let (lowest, highest) =
-        above.iter().fold((f32::MAX, 0.0_f32), |(low, high), v| (low.min(*v), high.max(*v)));
+    let (above, &mut next, _) = values_within.select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
+    let lowest = above.iter().copied().fold(f32::MAX, f32::min);
+    let highest = values.iter().copied().fold(0.0, f32::max);
     // Where ties leave nothing above the level, it moves below the top.
-    f32::midpoint(lowest, next).min(0.999 * highest)
+    Some(f32::midpoint(lowest, next).min(0.999 * highest))
 }
 
 /// The corners of a cube are numbered 4 z + 2 y + x; each edge joins two that differ in one bit.
@@ -195,72 +212,66 @@ fn triangles_of(corners_inside: usize) -> Vec<[u8; 3]> {
 
 /// The surface where `field` passes `level`.
 fn march(field: &Field, level: f32) -> Mesh {
-    let above: Vec<u8> = field.values.iter().map(|value| u8::from(*value > level)).collect();
-    let (vertices, edges) = vertices(field, &above, level);
-    let strides = [1, field.shape[2], field.shape[1] * field.shape[2]];
-    let mut triangles = Vec::new();
-    for_each_mixed_cube(&above, field.shape, |[z, y, x], corners| {
-        let here = z * strides[2] + y * strides[1] + x;
-        for triangle in &TRIANGLES[corners] {
-            triangles.push(triangle.map(|edge| {
-                let (first, second) = EDGES[usize::from(edge)];
-                let axis = (first ^ second).trailing_zeros() as usize;
-                let corner = (0..3).map(|k| (first >> k & 1) * strides[k]).sum::<usize>();
-                edges.vertex(here + corner, axis)
-            }));
-        }
+    let above = above(field, level);
+    let (vertices, vertex_of_edge) = vertices(field, &above, level);
+    let [_, n_y, n_x] = field.shape;
+    // From a cube to the voxel where an edge of it begins, in the part of the edge's axis.
+    let edges = EDGES.map(|(first, second)| {
+        let axis = (first ^ second).trailing_zeros() as usize;
+        let corner = (first >> 2) * n_y * n_x + (first >> 1 & 1) * n_x + (first & 1);
+        axis * field.values.len() + corner
+    });
+    let mut triangles = Vec::with_capacity(2 * vertices.len());
+    for_each_mixed_cube(&above, |[z, y, x], corners| {
+        let cube = (z * n_y + y) * n_x + x;
+        triangles.extend(TRIANGLES[corners].iter().map(|triangle| {
+            triangle.map(|edge| vertex_of_edge[cube + edges[usize::from(edge)]])
+        }));
     });
     Mesh { vertices, triangles }
 }
 
-/// From an edge of the grid to the vertex on it: for each axis (0 is x), the edges with a vertex
-/// in ascending order, and where in that order each line of voxels begins.
-struct Edges {
-    voxels: [Vec<u32>; 3],
-    line_starts: [Vec<u32>; 3],
-    first_vertices: [u32; 3],
-    line_length: usize,
-}
-
-impl Edges {
-    /// The vertex on the edge that leads from `voxel` along `axis`.
-    fn vertex(&self, voxel: usize, axis: usize) -> u32 {
-        let line = voxel / self.line_length;
-        let [start, end] = [line, line + 1].map(|line| self.line_starts[axis][line] as usize);
-        let in_line = &self.voxels[axis][start..end];
-        let rank = in_line.binary_search(&(voxel as u32)).unwrap_or_default();
-        self.first_vertices[axis] + (start + rank) as u32
-    }
-}
-
-/// A vertex for every edge of the grid whose ends lie on either side of the level.
-fn vertices(field: &Field, above: &[u8], level: f32) -> (Vec<Point3<f64>>, Edges) {
-    let [_, n_y, n_x] = field.shape;
-    let mut points = Vec::new();
-    let mut edges = Edges {
-        voxels: Default::default(),
-        line_starts: Default::default(),
-        first_vertices: [0; 3],
-        line_length: n_x,
-    };
-    for axis in 0..3 {
-        edges.first_vertices[axis] = points.len() as u32;
-        let stride = [1, n_x, n_y * n_x][axis];
-        for (line, first) in (0..above.len()).step_by(n_x).enumerate() {
-            edges.line_starts[axis].push(edges.voxels[axis].len() as u32);
-            let length = n_x - usize::from(axis == 0);
-            let Some(ahead) = above.get(first + stride..first + stride + length) else { continue };
-            for_each_difference(&above[first..first + length], ahead, |x| {
-                let (a, b) = (field.values[first + x], field.values[first + x + stride]);
-                let mut point = field.point_um([line / n_y, line % n_y, x]);
-                point[axis] += f64::from((level - a) / (b - a)) * field.spacing_um()[2 - axis];
-                points.push(point);
-                edges.voxels[axis].push((first + x) as u32);
-            });
+/// Where the field is above the level.
+fn above(field: &Field, level: f32) -> Bits {
+    let mut above = Bits::empty(field.shape);
+    for (words, values) in above.lines_mut().zip(field.values.chunks_exact(field.shape[2])) {
+        for (word, values) in words.iter_mut().zip(values.chunks(64)) {
+            let bits = values.iter().rev();
+            *word = bits.fold(0, |word, value| word << 1 | u64::from(*value > level));
         }
-        edges.line_starts[axis].push(edges.voxels[axis].len() as u32);
     }
-    (points, edges)
+    above
+}
+
+/// A vertex for every edge of the grid whose ends lie on either side of the level; and for each
+/// axis (0 is x), for each voxel, the vertex on the edge that leads ahead from it, if there is one.
+fn vertices(field: &Field, above: &Bits, level: f32) -> (Vec<Point3<f64>>, Vec<u32>) {
+    let [n_z, n_y, n_x] = field.shape;
+    let n = field.values.len();
+    let (mut points, mut vertex_of_edge) = (Vec::new(), vec![0; 3 * n]);
+    let mut next = Vec::new();
+    for (axis, stride) in [1, n_x, n_y * n_x].into_iter().enumerate() {
+        for z in 0..n_z - usize::from(axis == 2) {
+            for y in 0..n_y - usize::from(axis == 1) {
+                let line = z * n_y + y;
+                let here = above.line(line);
+                next.clear();
+                match axis {
+                    0 => next.extend(next_bits(here)),
+                    _ => next.extend_from_slice(above.line(line + stride / n_x)),
+                }
+                for_each_one(here.iter().zip(&next).map(|(here, next)| here ^ next), |x| {
+                    let voxel = line * n_x + x;
+                    let (a, b) = (field.values[voxel], field.values[voxel + stride]);
+                    let mut point = field.point_um([z, y, x]);
+                    point[axis] += f64::from((level - a) / (b - a)) * field.spacing_um()[2 - axis];
+                    vertex_of_edge[axis * n + voxel] = points.len() as u32;
+                    points.push(point);
+                });
+            }
+        }
+    }
+    (points, vertex_of_edge)
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! One cell's mask as a smooth field, on a grid no finer than its smoothness needs.
 
+use std::ops::Range;
+
 use nalgebra::{Point3, Vector3};
 
+use crate::bits::for_each_run;
 use crate::cell::CellMask;
 
 /// Kernels end at this many standard deviations.
@@ -115,45 +118,39 @@ impl Field {
             first + 0.5 * (spacing_um[k] - side_um[k]) - padding[k] as f64 * spacing_um[k]
         });
         let mut values = vec![0.0_f32; shape.iter().product()];
-        let [n_z, n_y, n_x] = cell.shape();
         let weight = 1.0 / merged.iter().product::<usize>() as f32;
-        for z in tight[0]..n_z - tight[0] {
-            for y in tight[1]..n_y - tight[1] {
-                let line = &cell.inside()[(z * n_y + y) * n_x..][tight[2]..n_x - tight[2]];
-                let [z, y] =
-                    [(z, 0), (y, 1)].map(|(at, k)| (at - tight[k]) / merged[k] + padding[k]);
+        let n_y = cell.shape()[1];
+        for (line, inside) in cell.inside().lines().enumerate() {
+            for_each_run(inside.iter().copied(), |x| {
+                let [z, y] = [(line / n_y, 0), (line % n_y, 1)]
+                    .map(|(at, k)| (at - tight[k]) / merged[k] + padding[k]);
                 let out = &mut values[(z * shape[1] + y) * shape[2] + padding[2]..];
-                for (out, voxels) in out.iter_mut().zip(line.chunks(merged[2])) {
-                    *out += weight * voxels.iter().map(|voxel| f32::from(*voxel)).sum::<f32>();
-                }
-            }
+                add_run(out, x.start - tight[2]..x.end - tight[2], merged[2], weight);
+            });
         }
         Self { values, shape, first_um, spacing_um }
     }
 
+    /// Along x and y plane by plane, then along z.
     fn convolve(&mut self, kernels: &[Vec<f32>; 3]) {
-        let [_, n_y, n_x] = self.shape;
+        let [n_z, n_y, n_x] = self.shape;
         let plane = n_y * n_x;
-        let mut along_x = vec![0.0; self.values.len()];
-        let reach = kernels[2].len() - 1;
-        let mut padded = vec![0.0; n_x + 2 * reach];
-        for (line, out) in self.values.chunks_exact(n_x).zip(along_x.chunks_exact_mut(n_x)) {
-            if line.iter().all(|value| *value == 0.0) {
-                continue;
-            }
-            padded[reach..reach + n_x].copy_from_slice(line);
-            for (offset, weight) in taps(&kernels[2]) {
-                let from = (reach as isize + offset) as usize;
-                add_scaled(out, &padded[from..from + n_x], weight);
+        let mut blurred = vec![0.0; self.values.len()];
+        let mut margins = Margins::new([n_y, n_x], [kernels[1].len() - 1, kernels[2].len() - 1]);
+        for (values, blurred) in self.values.chunks_exact(plane).zip(blurred.chunks_exact_mut(plane)) {
+            if values.iter().any(|value| *value > 0.0) {
+                margins.blur(values, blurred, [&kernels[1], &kernels[2]]);
             }
         }
-        // Along y, then along z: whole lines, or whole planes, are added to one another.
-        let mut along_y = std::mem::take(&mut self.values);
-        for (input, out) in along_x.chunks_exact(plane).zip(along_y.chunks_exact_mut(plane)) {
-            blend_blocks(input, out, n_x, &kernels[1]);
+        let nothing = vec![0.0; plane];
+        for (z, values) in self.values.chunks_exact_mut(plane).enumerate() {
+            let blurred = |z: Option<usize>| match z.filter(|z| *z < n_z) {
+                Some(z) => &blurred[z * plane..][..plane],
+                None => &nothing,
+            };
+            let around = |step| [blurred(z.checked_sub(step)), blurred(Some(z + step))];
+            weigh(values, &kernels[0], around);
         }
-        self.values = along_x;
-        blend_blocks(&along_y, &mut self.values, plane, &kernels[0]);
     }
 
     /// Empties the faces of the box, so that surfaces close inside.
@@ -179,28 +176,74 @@ fn half_kernel(sigma_voxels: f64) -> Vec<f32> {
     weights.iter().map(|weight| (weight / total) as f32).collect()
 }
 
-fn taps(half_kernel: &[f32]) -> impl Iterator<Item = (isize, f32)> {
-    let reach = half_kernel.len() as isize - 1;
-    (-reach..=reach).map(|offset| (offset, half_kernel[offset.unsigned_abs()]))
+/// Adds voxels `x` of a line to the means over blocks of `merged` voxels.
+fn add_run(means: &mut [f32], x: Range<usize>, merged: usize, weight: f32) {
+    let (first, last) = (x.start / merged, (x.end - 1) / merged);
+    for (block, mean) in (first..).zip(&mut means[first..=last]) {
+        let n_voxels = x.end.min((block + 1) * merged) - x.start.max(block * merged);
+        *mean += weight * n_voxels as f32;
+    }
 }
 
-/// Each block of `len` values becomes the weighted sum of the blocks around it.
-fn blend_blocks(input: &[f32], out: &mut [f32], len: usize, half_kernel: &[f32]) {
-    let n_blocks = (input.len() / len) as isize;
-    for (block, out) in out.chunks_exact_mut(len).enumerate() {
-        out.fill(0.0);
-        for (offset, weight) in taps(half_kernel) {
-            let from = block as isize + offset;
-            if (0..n_blocks).contains(&from) {
-                add_scaled(out, &input[from as usize * len..][..len], weight);
-            }
+/// One plane at a time, with margins of zeros as wide as kernels reach: lines do not meet, so that
+/// all of them are one long line.
+struct Margins {
+    shape: [usize; 2],  // y, x
+    margin: [usize; 2], // y, x
+    values: Vec<f32>,
+    along_x: Vec<f32>,
+    along_y: Vec<f32>,
+}
+
+impl Margins {
+    fn new(shape: [usize; 2], margin: [usize; 2]) -> Self {
+        let nothing = vec![0.0; (shape[0] + 2 * margin[0]) * (shape[1] + 2 * margin[1])];
+        Self { shape, margin, values: nothing.clone(), along_x: nothing.clone(), along_y: nothing }
+    }
+
+    /// Blurs a plane along x, then along y.
+    fn blur(&mut self, plane: &[f32], out: &mut [f32], [kernel_y, kernel_x]: [&[f32]; 2]) {
+        let ([n_y, n_x], [margin_y, margin_x]) = (self.shape, self.margin);
+        let stride = n_x + 2 * margin_x;
+        let first = margin_y * stride + margin_x;
+        let all = first..first + (n_y - 1) * stride + n_x;
+        let lines = |from: usize| from + first..from + first + n_x;
+        for (line, values) in plane.chunks_exact(n_x).enumerate() {
+            self.values[lines(line * stride)].copy_from_slice(values);
+        }
+        weigh(&mut self.along_x[all.clone()], kernel_x, |step| {
+            [&self.values[first - step..], &self.values[first + step..]]
+        });
+        weigh(&mut self.along_y[all], kernel_y, |step| {
+            [&self.along_x[first - step * stride..], &self.along_x[first + step * stride..]]
+        });
+        for (line, out) in out.chunks_exact_mut(n_x).enumerate() {
+            out.copy_from_slice(&self.along_y[lines(line * stride)]);
         }
     }
 }
 
-fn add_scaled(out: &mut [f32], values: &[f32], weight: f32) {
-    for (out, value) in out.iter_mut().zip(values) {
-        *out += weight * value;
+/// Each value becomes the weighted sum of its counterparts in what lies `around` at each step.
+fn weigh<'a>(out: &mut [f32], half_kernel: &[f32], around: impl Fn(usize) -> [&'a [f32]; 2]) {
+    /// So many sums stay in registers while all of their terms are added.
+    const LANES: usize = 16;
+    // The middle is on either side of itself.
+    let weight = |step: usize| if step == 0 { 0.5 * half_kernel[0] } else { half_kernel[step] };
+    let terms: Vec<(f32, [&[f32]; 2])> =
+        (0..half_kernel.len()).map(|step| (weight(step), around(step))).collect();
+    let (chunks, rest) = out.as_chunks_mut::<LANES>();
+    for (index, chunk) in chunks.iter_mut().enumerate() {
+        let mut sums = [0.0; LANES];
+        for (weight, sides) in &terms {
+            let [a, b] = sides.map(|side| &side.as_chunks::<LANES>().0[index]);
+            for lane in 0..LANES {
+                sums[lane] += weight * (a[lane] + b[lane]);
+            }
+        }
+        *chunk = sums;
+    }
+    for (value, at) in rest.iter_mut().zip(LANES * chunks.len()..) {
+        *value = terms.iter().map(|(weight, [a, b])| weight * (a[at] + b[at])).sum();
     }
 }
 

@@ -1,7 +1,9 @@
 //! One pass over a label image: where every cell lies, and its moments.
 //!
-//! The image is read once, run by run along x, however many cells there are. All sums are of
-//! integers, hence exact and the same for any number of threads.
+//! The image is read once, run by run along x, however many cells there are; from then on a cell is
+//! its runs. All sums are of integers, hence exact and the same for any number of threads.
+
+use std::ops::Range;
 
 use nalgebra::{Matrix3, Point3, Vector3};
 use primordia_data::{Labels, VoxelSize};
@@ -73,7 +75,7 @@ impl Extent {
         axes
     }
 
-    fn add_run(&mut self, z: usize, y: usize, x: std::ops::Range<usize>) {
+    fn add_run(&mut self, z: usize, y: usize, x: Range<usize>) {
         for (axis, (first, end)) in
             [(z, z + 1), (y, y + 1), (x.start, x.end)].into_iter().enumerate()
         {
@@ -94,18 +96,6 @@ impl Extent {
         self.products[4] += z * sum_x;
         self.products[5] += y * sum_x;
     }
-
-    fn merge(&mut self, other: &Self) {
-        for axis in 0..3 {
-            self.first[axis] = self.first[axis].min(other.first[axis]);
-            self.end[axis] = self.end[axis].max(other.end[axis]);
-            self.sums[axis] += other.sums[axis];
-        }
-        self.n_voxels += other.n_voxels;
-        for (sum, more) in self.products.iter_mut().zip(other.products) {
-            *sum += more;
-        }
-    }
 }
 
 /// 0 + 1 + … + (n − 1).
@@ -120,35 +110,130 @@ fn sum_of_squares_below(n: u64) -> u64 {
 
 /// The extent of every cell, in the order of [`Labels::cells`].
 pub fn extents(labels: &Labels) -> Vec<Extent> {
-    let [_, n_y, n_x] = labels.volume().shape();
-    let rows = labels.rows();
-    let voxels = labels.volume().as_slice();
-    let lines_per_chunk = (voxels.len() / n_x).div_ceil(CHUNKS);
-    let chunks: Vec<Vec<Extent>> = voxels
-        .par_chunks(lines_per_chunk * n_x)
-        .enumerate()
-        .map(|(chunk, voxels)| {
-            let mut extents = vec![Extent::NOTHING; labels.n_cells()];
-            for (line, values) in voxels.chunks_exact(n_x).enumerate() {
-                let line = chunk * lines_per_chunk + line;
-                let mut start = 0;
-                for run in values.chunk_by(|a, b| a == b) {
-                    if let Some(row) = rows.row(run[0]) {
-                        extents[row].add_run(line / n_y, line % n_y, start..start + run.len());
-                    }
-                    start += run.len();
-                }
-            }
-            extents
-        })
-        .collect();
-    let mut total = vec![Extent::NOTHING; labels.n_cells()];
-    for chunk in &chunks {
-        for (sum, part) in total.iter_mut().zip(chunk).filter(|(_, part)| part.n_voxels > 0) {
-            sum.merge(part);
-        }
+    let cells = Cells::of(labels);
+    (0..labels.n_cells()).into_par_iter().map(|row| cells.extent(row)).collect()
+}
+
+/// Voxels of one cell that follow one another along x.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Run {
+    line: u32, // z × (lines per plane) + y
+    start: u32,
+    end: u32,
+}
+
+impl Run {
+    /// Its line along x: that at z, y is line z × (lines per plane) + y of the image.
+    pub(crate) fn line(self) -> usize {
+        self.line as usize
     }
-    total
+
+    /// The run at `x` beyond voxel `first`, `[z, y, x]`, of an image of this shape.
+    pub(crate) fn in_image([_, n_y, _]: [usize; 3], first: [isize; 3], x: Range<usize>) -> Self {
+        let [z, y, first] = first;
+        let [start, end] = [x.start, x.end].map(|x| (first + x as isize) as u32);
+        Self { line: (z * n_y as isize + y) as u32, start, end }
+    }
+
+    /// Its voxels along x.
+    pub(crate) fn x(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// The voxels of every cell of a label image, as runs.
+pub(crate) struct Cells {
+    runs: Vec<Run>,     // cell by cell, each in the order of z, y and x
+    starts: Vec<usize>, // where in `runs` each cell begins; and the end
+    lines_per_plane: usize,
+}
+
+impl Cells {
+    /// Reads the image once.
+    pub(crate) fn of(labels: &Labels) -> Self {
+        let [_, n_y, n_x] = labels.volume().shape();
+        let rows = labels.rows();
+        let voxels = labels.volume().as_slice();
+        let lines_per_chunk = (voxels.len() / n_x).div_ceil(CHUNKS);
+        let chunks: Vec<Vec<(usize, Run)>> = voxels
+            .par_chunks(lines_per_chunk * n_x)
+            .enumerate()
+            .map(|(chunk, voxels)| {
+                let mut runs = Vec::new();
+                for (line, values) in (chunk * lines_per_chunk..).zip(voxels.chunks_exact(n_x)) {
+                    for_each_run(values, |label, x| {
+                        if let Some(row) = rows.row(label) {
+                            let (start, end) = (x.start as u32, x.end as u32);
+                            runs.push((row, Run { line: line as u32, start, end }));
+                        }
+                    });
+                }
+                runs
+            })
+            .collect();
+        Self::sorted_by_cell(&chunks, labels.n_cells(), n_y)
+    }
+
+    /// Brings the runs of each cell together; they keep their order.
+    fn sorted_by_cell(
+        chunks: &[Vec<(usize, Run)>],
+        n_cells: usize,
+        lines_per_plane: usize,
+    ) -> Self {
+        let mut starts = vec![0; n_cells + 1];
+        for (row, _) in chunks.iter().flatten() {
+            starts[row + 1] += 1;
+        }
+        for row in 0..n_cells {
+            starts[row + 1] += starts[row];
+        }
+        let mut ends = starts.clone();
+        let mut runs = vec![Run::default(); starts[n_cells]];
+        for &(row, run) in chunks.iter().flatten() {
+            runs[ends[row]] = run;
+            ends[row] += 1;
+        }
+        Self { runs, starts, lines_per_plane }
+    }
+
+    /// The runs of a cell, in the order of z, y and x.
+    pub(crate) fn runs(&self, row: usize) -> &[Run] {
+        &self.runs[self.starts[row]..self.starts[row + 1]]
+    }
+
+    /// The box and the moments of a cell.
+    pub(crate) fn extent(&self, row: usize) -> Extent {
+        let mut extent = Extent::NOTHING;
+        for run in self.runs(row) {
+            let line = run.line();
+            extent.add_run(line / self.lines_per_plane, line % self.lines_per_plane, run.x());
+        }
+        extent
+    }
+}
+
+/// Calls `each` with every run of equal labels of a line, background included.
+pub(crate) fn for_each_run(labels: &[u32], mut each: impl FnMut(u32, Range<usize>)) {
+    let mut start = 0;
+    while let Some(&label) = labels.get(start) {
+        let end = end_of_run(labels, start);
+        each(label, start..end);
+        start = end;
+    }
+}
+
+/// One past the last label that equals all since `start`.
+fn end_of_run(labels: &[u32], start: usize) -> usize {
+    /// Labels that vector units compare at once.
+    const STEP: usize = 16;
+    let (label, mut at) = (labels[start], start);
+    for step in labels[start..].chunks_exact(STEP) {
+        if step.iter().fold(0, |differences, other| differences | (label ^ other)) != 0 {
+            break;
+        }
+        at += STEP;
+    }
+    at + labels[at..].iter().take_while(|other| **other == label).count()
 }
 
 #[cfg(test)]
