@@ -32,6 +32,15 @@ impl Bits {
         &mut self.words[line * self.words_per_line..][..self.words_per_line]
     }
 
+    /// The words of `n_lines` lines.
+    pub(crate) fn line_block(&self, first_line: usize, n_lines: usize) -> &[u64] {
+        &self.words[first_line * self.words_per_line..][..n_lines * self.words_per_line]
+    }
+
+    pub(crate) fn line_block_mut(&mut self, first_line: usize, n_lines: usize) -> &mut [u64] {
+        &mut self.words[first_line * self.words_per_line..][..n_lines * self.words_per_line]
+    }
+
     pub(crate) fn lines(&self) -> impl Iterator<Item = &[u64]> {
         self.words.chunks_exact(self.words_per_line)
     }
@@ -53,10 +62,11 @@ impl Bits {
 
 /// Sets the bits of `range`.
 pub(crate) fn set(line: &mut [u64], range: Range<usize>) {
-    for index in range.start / 64..range.end.div_ceil(64) {
-        let first = range.start.saturating_sub(64 * index);
+    let words = range.start / 64..range.end.div_ceil(64);
+    for (index, word) in words.clone().zip(&mut line[words]) {
+        let n_before = range.start.saturating_sub(64 * index);
         let n_after = (64 * (index + 1)).saturating_sub(range.end);
-        line[index] |= u64::MAX << first & u64::MAX >> n_after;
+        *word |= u64::MAX << n_before & u64::MAX >> n_after;
     }
 }
 
@@ -102,28 +112,30 @@ pub(crate) fn for_each_run(
     }
 }
 
-/// Calls `each` with z, y, x and the corners (bit 4 z + 2 y + x of the cube) of every cube of
-/// 2 × 2 × 2 voxels of which some are in the set and some not.
-pub(crate) fn for_each_mixed_cube(bits: &Bits, mut each: impl FnMut([usize; 3], usize)) {
-    let [n_z, n_y, n_x] = bits.shape;
-    for z in 0..n_z - 1 {
-        for y in 0..n_y - 1 {
-            let lines = [(z, y), (z, y + 1), (z + 1, y), (z + 1, y + 1)]
-                .map(|(z, y)| bits.line(z * n_y + y));
-            for index in 0..bits.words_per_line {
-                let corners = lines.map(|line| {
-                    let next = line.get(index + 1).map_or(0, |next| next << 63);
-                    [line[index], line[index] >> 1 | next]
-                });
-                let any = corners.as_flattened().iter().fold(0, |any, word| any | word);
-                let all = corners.as_flattened().iter().fold(u64::MAX, |all, word| all & word);
-                for_each_one([any & !all], |at| {
-                    let x = 64 * index + at;
-                    if x + 1 < n_x {
-                        each([z, y, x], corners_at(&corners, at));
-                    }
-                });
-            }
+/// Calls `each` with y, x and the corners (bit 4 z + 2 y + x of the cube) of every cube of
+/// 2 × 2 × 2 voxels in planes `z` and `z + 1` of which some are in the set and some not.
+pub(crate) fn for_each_mixed_cube_above(
+    bits: &Bits,
+    z: usize,
+    mut each: impl FnMut([usize; 2], usize),
+) {
+    let [_, n_y, n_x] = bits.shape;
+    for y in 0..n_y - 1 {
+        let lines =
+            [(z, y), (z, y + 1), (z + 1, y), (z + 1, y + 1)].map(|(z, y)| bits.line(z * n_y + y));
+        for index in 0..bits.words_per_line {
+            let corners = lines.map(|line| {
+                let next = line.get(index + 1).map_or(0, |next| next << 63);
+                [line[index], line[index] >> 1 | next]
+            });
+            let any = corners.as_flattened().iter().fold(0, |any, word| any | word);
+            let all = corners.as_flattened().iter().fold(u64::MAX, |all, word| all & word);
+            for_each_one([any & !all], |at| {
+                let x = 64 * index + at;
+                if x + 1 < n_x {
+                    each([y, x], corners_at(&corners, at));
+                }
+            });
         }
     }
 }
@@ -184,7 +196,10 @@ mod tests {
         #[test]
         fn mixed_cubes_are_those_found_by_looking_everywhere((voxels, bits) in any_bits()) {
             let mut found = Vec::new();
-            for_each_mixed_cube(&bits, |at, corners| found.push((at, corners)));
+            for z in 0..2 {
+                let each = |[y, x]: [usize; 2], corners| found.push(([z, y, x], corners));
+                for_each_mixed_cube_above(&bits, z, each);
+            }
             let mut wanted = Vec::new();
             for (z, y, x) in positions(2, 2, 129) {
                 let voxel = |k: usize| ((z + (k >> 2)) * 3 + y + (k >> 1 & 1)) * 130 + x + (k & 1);

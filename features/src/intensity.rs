@@ -5,7 +5,7 @@ use std::ops::Range;
 use nalgebra::{Matrix3, Point3, Vector3};
 use primordia_data::Volume;
 
-use crate::bits::{Bits, for_each_run};
+use crate::bits::{Bits, for_each_one, previous_bits};
 use crate::cell::CellMask;
 use crate::error::{FeatureError, Result};
 use crate::sweep::Run;
@@ -50,53 +50,18 @@ impl<'a> Channel<'a> {
             .map_err(|source| FeatureError::ChannelGrid { channel: self.name.to_owned(), source })
     }
 
-    /// The sums over the voxels of each class, and whether all values are the same.
-    fn class_sums(&self, regions: &Regions) -> ([f64; N_CLASSES], bool) {
-        match self.voxels {
-            ChannelVoxels::U8(volume) => class_sums(volume, regions),
-            ChannelVoxels::U16(volume) => class_sums(volume, regions),
-            ChannelVoxels::F32(volume) => class_sums(volume, regions),
-        }
+    /// What is wrong if it holds NaN or infinity in the cell labelled `label`.
+    pub(crate) fn not_finite(&self, label: u32) -> FeatureError {
+        FeatureError::NotFinite { channel: self.name.to_owned(), cell: label }
     }
 
-    /// What is brighter than the mean of the cell with these runs; `None` if the mean is not
-    /// finite.
-    pub(crate) fn excess(&self, runs: &'a [Run]) -> Option<Excess<'a>> {
-        let mean = match self.voxels {
-            ChannelVoxels::U8(volume) => mean(volume, runs),
-            ChannelVoxels::U16(volume) => mean(volume, runs),
-            ChannelVoxels::F32(volume) => mean(volume, runs),
-        };
-        mean.is_finite().then_some(Excess { voxels: self.voxels, runs, mean })
-    }
-}
-
-/// By how much the voxels of a cell are brighter than their mean.
-#[derive(Clone, Copy)]
-pub(crate) struct Excess<'a> {
-    voxels: ChannelVoxels<'a>,
-    runs: &'a [Run],
-    mean: f64,
-}
-
-impl Excess<'_> {
-    /// For each run of the cell, the sum of all excess, and of excess times steps along x from the
-    /// start of the run.
-    pub(crate) fn of_runs(&self) -> Vec<[f64; 2]> {
+    /// The values of the voxels of the cell with these runs, side by side: in the image, each run
+    /// is far from the next.
+    pub(crate) fn values(&self, runs: &[Run]) -> Values {
         match self.voxels {
-            ChannelVoxels::U8(volume) => run_excesses(volume, self.runs, self.mean),
-            ChannelVoxels::U16(volume) => run_excesses(volume, self.runs, self.mean),
-            ChannelVoxels::F32(volume) => run_excesses(volume, self.runs, self.mean),
-        }
-    }
-
-    /// Calls `each` with the steps from the start of the run and the excess of every voxel of a
-    /// run above the mean, as long as it returns `true`.
-    pub(crate) fn for_each_in(&self, run: Run, each: impl FnMut(usize, f64) -> bool) {
-        match self.voxels {
-            ChannelVoxels::U8(volume) => for_each_above(values(volume, run), self.mean, each),
-            ChannelVoxels::U16(volume) => for_each_above(values(volume, run), self.mean, each),
-            ChannelVoxels::F32(volume) => for_each_above(values(volume, run), self.mean, each),
+            ChannelVoxels::U8(volume) => Values::gathered(volume, runs),
+            ChannelVoxels::U16(volume) => Values::gathered(volume, runs),
+            ChannelVoxels::F32(volume) => Values::gathered(volume, runs),
         }
     }
 }
@@ -119,116 +84,82 @@ impl<'a> From<&'a Volume<f32>> for ChannelVoxels<'a> {
     }
 }
 
-/// A voxel of a channel.
-trait Brightness: Copy + Into<f64> + PartialEq {
-    /// The sum of the values.
-    fn sum(values: &[Self]) -> f64;
-}
+/// The brightness of every voxel of a cell, in the order of its runs.
+pub(crate) struct Values(Vec<f32>);
 
-impl Brightness for u8 {
-    fn sum(values: &[Self]) -> f64 {
-        sum_of_whole(values)
-    }
-}
-
-impl Brightness for u16 {
-    fn sum(values: &[Self]) -> f64 {
-        sum_of_whole(values)
-    }
-}
-
-impl Brightness for f32 {
-    /// In eight interleaved parts: vector units add them all at once.
-    fn sum(values: &[Self]) -> f64 {
-        let mut parts = [0.0; LANES];
-        let (chunks, rest) = values.as_chunks::<LANES>();
-        for chunk in chunks {
-            for (part, value) in parts.iter_mut().zip(chunk) {
-                *part += f64::from(*value);
-            }
+impl Values {
+    fn gathered<T: Copy + Into<f32>>(volume: &Volume<T>, runs: &[Run]) -> Self {
+        let n_x = volume.shape()[2];
+        let voxels = volume.as_slice();
+        let mut values = Vec::with_capacity(runs.iter().map(|run| run.x().len()).sum());
+        for run in runs {
+            values.extend_from_slice(&voxels[run.line() * n_x..][run.x()]);
         }
-        let rest: f64 = rest.iter().map(|value| f64::from(*value)).sum();
-        parts.iter().sum::<f64>() + rest
+        Self(values.into_iter().map(T::into).collect())
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        sum(&self.0) / self.0.len() as f64
+    }
+
+    /// The values of each run.
+    pub(crate) fn by_run<'a>(&'a self, runs: &'a [Run]) -> impl Iterator<Item = &'a [f32]> {
+        let mut rest = self.0.as_slice();
+        runs.iter().map(move |run| rest.split_off(..run.x().len()).unwrap_or_default())
+    }
+
+    /// The sums over each class of voxels, and whether all values are the same.
+    fn class_sums(&self, regions: &Regions) -> ([f64; N_CLASSES], bool) {
+        let mut sums = [0.0; N_CLASSES];
+        for part in &regions.parts {
+            sums[part.class] += sum(&self.0[part.voxels.clone()]);
+        }
+        (sums, self.0.iter().all(|value| *value == self.0[0]))
     }
 }
 
-/// How many voxels are added up side by side.
+/// How many values are added up side by side, on vector units.
 const LANES: usize = 8;
 
-/// So many 16-bit numbers surely fit in a sum of 32 bits.
-const SURE: usize = 1 << 16;
-
-fn sum_of_whole<T: Copy + Into<u32>>(values: &[T]) -> f64 {
-    let sum = |part: &[T]| part.iter().fold(0_u32, |sum, &value| sum.wrapping_add(value.into()));
-    values.chunks(SURE).map(|part| f64::from(sum(part))).sum()
-}
-
-/// The values of a run.
-fn values<T>(volume: &Volume<T>, run: Run) -> &[T] {
-    &volume.as_slice()[run.line() * volume.shape()[2]..][run.x()]
-}
-
-fn mean<T: Brightness>(volume: &Volume<T>, runs: &[Run]) -> f64 {
-    let n_voxels: usize = runs.iter().map(|run| run.x().len()).sum();
-    let total: f64 = runs.iter().map(|run| T::sum(values(volume, *run))).sum();
-    total / n_voxels as f64
-}
-
-fn class_sums<T: Brightness>(volume: &Volume<T>, regions: &Regions) -> ([f64; N_CLASSES], bool) {
-    let mut sums = [0.0; N_CLASSES];
-    let (mut first, mut is_flat) = (None, true);
-    for part in &regions.parts {
-        let values = values(volume, part.run);
-        sums[part.class] += T::sum(values);
-        let first = *first.get_or_insert(values[0]);
-        is_flat = is_flat && values.iter().all(|value| *value == first);
+fn sum(values: &[f32]) -> f64 {
+    let mut sums = [0.0; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += f64::from(*value);
+        }
     }
-    (sums, is_flat)
+    let rest: f64 = rest.iter().map(|value| f64::from(*value)).sum();
+    sums.iter().sum::<f64>() + rest
 }
 
-fn run_excesses<T: Brightness>(volume: &Volume<T>, runs: &[Run], mean: f64) -> Vec<[f64; 2]> {
-    runs.iter().map(|run| run_excess(values(volume, *run), mean)).collect()
+/// By how much a value is above the mean; 0 if it is below.
+#[inline]
+pub(crate) fn excess(value: f32, mean: f64) -> f64 {
+    let excess = f64::from(value) - mean;
+    if excess > 0.0 { excess } else { 0.0 }
 }
 
 /// The sum of what is above the mean, and of that times steps from the first of the values.
-fn run_excess<T: Brightness>(values: &[T], mean: f64) -> [f64; 2] {
+pub(crate) fn excess_of_run(values: &[f32], mean: f64) -> [f64; 2] {
     // Lane by lane, with steps of whole chunks; the lanes' own places come in at the end.
     let (mut sums, mut chunk_sums) = ([0.0; LANES], [0.0; LANES]);
     let (chunks, rest) = values.as_chunks::<LANES>();
     for (step, chunk) in chunks.iter().enumerate() {
         let step = step as f64;
         for lane in 0..LANES {
-            let excess = above(chunk[lane], mean);
+            let excess = excess(chunk[lane], mean);
             sums[lane] += excess;
             chunk_sums[lane] += excess * step;
         }
     }
     for (lane, value) in rest.iter().enumerate() {
-        let excess = above(*value, mean);
+        let excess = excess(*value, mean);
         sums[lane] += excess;
         chunk_sums[lane] += excess * chunks.len() as f64;
     }
     let steps = |lane: usize| LANES as f64 * chunk_sums[lane] + lane as f64 * sums[lane];
     [sums.iter().sum(), (0..LANES).map(steps).sum()]
-}
-
-#[inline]
-fn above<T: Brightness>(value: T, mean: f64) -> f64 {
-    let excess: f64 = value.into() - mean;
-    if excess > 0.0 { excess } else { 0.0 }
-}
-
-fn for_each_above<T: Brightness>(
-    values: &[T],
-    mean: f64,
-    mut each: impl FnMut(usize, f64) -> bool,
-) {
-    for (step, &value) in values.iter().enumerate() {
-        let excess: f64 = value.into() - mean;
-        if excess > 0.0 && !each(step, excess) {
-            return;
-        }
-    }
 }
 
 /// The parts of a cell over which channels are summed.
@@ -255,7 +186,8 @@ pub(crate) struct Regions {
 
 /// Part of a run, all in the same regions.
 struct Part {
-    run: Run,
+    /// Counted through all runs of the cell.
+    voxels: Range<usize>,
     /// 3 × (in the membrane) + (0 basal, 1 cut by the middle plane, 2 apical).
     class: usize,
 }
@@ -264,39 +196,35 @@ const N_CLASSES: usize = 6;
 
 impl Regions {
     /// The regions of a cell with this membrane shell, whose halves meet at `centroid_um`;
-    /// `apical` is the tissue's z as a direction in the `image`.
+    /// `apical` is the tissue's z as a direction in the image.
     pub(crate) fn of(
         cell: &CellMask,
         shell: &Bits,
-        image: &Volume<u32>,
         centroid_um: Point3<f64>,
         apical: Vector3<f64>,
     ) -> Self {
         let side_um = cell.voxel_size().um();
         // Voxel centres this close to the plane lie on it, whatever the rounding.
         let rounding = 1e-6 * side_um.into_iter().fold(f64::MAX, f64::min);
-        let [n_z, n_y, _] = cell.shape();
-        let mut parts = Vec::new();
-        for (z, y) in (0..n_z).flat_map(|z| (0..n_y).map(move |y| (z, y))) {
-            let first = cell.in_image([z, y, 0]);
-            let start_um = apical.dot(&(cell.point_um([z, y, 0]) - centroid_um));
+        let [_, n_y, _] = cell.shape();
+        let (mut parts, mut n_voxels) = (Vec::new(), 0);
+        for (line, (inside, shell)) in cell.inside().lines().zip(shell.lines()).enumerate() {
+            let start_um = apical.dot(&(cell.point_um([line / n_y, line % n_y, 0]) - centroid_um));
             let half = |x: usize| {
                 let height_um = start_um + x as f64 * side_um[2] * apical.x;
                 usize::from(height_um > -rounding) + usize::from(height_um > rounding)
             };
-            let (inside, shell) = (cell.inside().line(z * n_y + y), shell.line(z * n_y + y));
-            let mut add = |x: Range<usize>, of_shell: usize| {
+            for_each_layer(inside, shell, |x, in_shell| {
                 for_each_half(x, half, |x, half| {
-                    let run = Run::in_image(image.shape(), first, x);
-                    parts.push(Part { run, class: 3 * of_shell + half });
+                    let voxels = n_voxels..n_voxels + x.len();
+                    n_voxels = voxels.end;
+                    parts.push(Part { voxels, class: 3 * usize::from(in_shell) + half });
                 });
-            };
-            for_each_run(shell.iter().copied(), |x| add(x, 1));
-            for_each_run(inside.iter().zip(shell).map(|(inside, shell)| inside & !shell), |x| add(x, 0));
+            });
         }
         let mut counts = [0.0; N_CLASSES];
         for part in &parts {
-            counts[part.class] += part.run.x().len() as f64;
+            counts[part.class] += part.voxels.len() as f64;
         }
         Self { parts, sizes: by_region(counts) }
     }
@@ -305,6 +233,23 @@ impl Regions {
     pub(crate) fn is_all_membrane(&self) -> bool {
         self.sizes[Region::Inside as usize] == 0.0
     }
+}
+
+/// Calls `each` with every run of a line of the cell that is all in the shell, or not at all.
+fn for_each_layer(inside: &[u64], shell: &[u64], mut each: impl FnMut(Range<usize>, bool)) {
+    let is_in = |set: &[u64], x: usize| set[x / 64] >> (x % 64) & 1 == 1;
+    let before = previous_bits(inside).zip(previous_bits(shell));
+    let here = inside.iter().zip(shell);
+    let cuts = here.zip(before).map(|((inside, shell), (inside_before, shell_before))| {
+        (inside ^ inside_before) | (shell ^ shell_before)
+    });
+    let mut start = 0;
+    for_each_one(cuts, |end| {
+        if is_in(inside, start) {
+            each(start..end, is_in(shell, start));
+        }
+        start = end;
+    });
 }
 
 /// Cuts `x` where the half changes, which does so in one sense only.
@@ -347,31 +292,28 @@ pub struct Intensities {
 }
 
 impl Intensities {
-    /// Sums `channel` over the regions of the cell labelled `label`.
-    pub(crate) fn of(channel: &Channel, label: u32, regions: &Regions) -> Result<Self> {
-        let (sums, is_flat) = channel.class_sums(regions);
-        let sums = by_region(sums);
-        if !sums[0].is_finite() {
-            return Err(FeatureError::NotFinite { channel: channel.name.to_owned(), cell: label });
-        }
-        Ok(Self { sums, sizes: regions.sizes, is_flat, polarity_um: None })
+    /// Sums a channel over the regions of a cell.
+    pub(crate) fn of(values: &Values, regions: &Regions) -> Self {
+        let (sums, is_flat) = values.class_sums(regions);
+        Self { sums: by_region(sums), sizes: regions.sizes, is_flat, polarity_um: None }
     }
 
     /// Adds where in the cell the channel is: the mean place of what is above its mean, relative
     /// to `centroid_um`, turned to the tissue by `rotation`.
     pub(crate) fn with_polarity(
         mut self,
-        channel: &Channel,
+        values: &Values,
         runs: &[Run],
         labels: &Volume<u32>,
         centroid_um: Point3<f64>,
         rotation: &Matrix3<f64>,
     ) -> Self {
-        let Some(excess) = channel.excess(runs) else { return self };
+        let mean = values.mean();
         let [_, n_y, _] = labels.shape();
         let step_um = labels.voxel_size().um()[2];
         let (mut total, mut sum) = (0.0, Vector3::zeros());
-        for (run, [excess, steps]) in runs.iter().zip(excess.of_runs()) {
+        for (run, values) in runs.iter().zip(values.by_run(runs)) {
+            let [excess, steps] = excess_of_run(values, mean);
             let start = labels.point_um([run.line() / n_y, run.line() % n_y, run.x().start]);
             total += excess;
             sum += excess * (start - centroid_um);
@@ -379,6 +321,11 @@ impl Intensities {
         }
         self.polarity_um = (total > 0.0).then(|| rotation * sum / total);
         self
+    }
+
+    /// Whether no value was NaN or infinite.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.sums[0].is_finite()
     }
 
     /// From the cell's centroid to the mean place of what is above the channel's mean, along the

@@ -19,8 +19,8 @@ use rayon::prelude::*;
 
 use crate::bits::{Bits, for_each_one, next_bits, previous_bits};
 use crate::cell::CellMask;
-use crate::error::{FeatureError, Result};
-use crate::intensity::{Channel, Excess};
+use crate::error::Result;
+use crate::intensity::{Channel, excess, excess_of_run};
 use crate::mesh::cell_mesh;
 use crate::sweep::{Cells, Extent, Run};
 
@@ -93,10 +93,12 @@ pub fn sample_protein_landmarks(
 ) -> Result<Vec<PointCloud<ImageFrame>>> {
     channel.check_grid(labels.volume())?;
     for_each_cell(labels, |label, extent, runs| {
-        let Some(excess) = channel.excess(runs) else {
-            let channel = channel.name().to_owned();
-            return Err(FeatureError::NotFinite { channel, cell: label });
-        };
+        let values = channel.values(runs);
+        let mean = values.mean();
+        if !mean.is_finite() {
+            return Err(channel.not_finite(label));
+        }
+        let runs = || runs.iter().copied().zip(values.by_run(runs));
         let [_, n_y, _] = labels.volume().shape();
         let centroid_um = extent.centroid_um(labels.volume().voxel_size()).coords;
         let point = |run: Run, step: usize| {
@@ -104,10 +106,10 @@ pub fn sample_protein_landmarks(
             labels.volume().point_um(at) - centroid_um
         };
         let points = match params.placement {
-            Placement::Even => evenly(weighted(runs, &excess, point), params.n_landmarks),
+            Placement::Even => evenly(weighted(runs(), mean, point), params.n_landmarks),
             Placement::Random => {
                 let mut rng = stream(params.seed, channel.name(), label);
-                drawn(runs, &excess, point, params.n_landmarks, &mut rng)
+                drawn(&runs().collect::<Vec<_>>(), mean, point, params.n_landmarks, &mut rng)
             }
         };
         Ok(PointCloud::new(points))
@@ -117,35 +119,36 @@ pub fn sample_protein_landmarks(
 }
 
 /// The voxels of the cell above its mean, with their excess.
-fn weighted(
-    runs: &[Run],
-    excess: &Excess,
+fn weighted<'a>(
+    runs: impl Iterator<Item = (Run, &'a [f32])>,
+    mean: f64,
     point: impl Fn(Run, usize) -> Point3<f64>,
 ) -> Vec<(Point3<f64>, f64)> {
     let mut weighted = Vec::new();
-    for &run in runs {
-        excess.for_each_in(run, |step, excess| {
-            weighted.push((point(run, step), excess));
-            true
-        });
+    for (run, values) in runs {
+        for (step, value) in
+            values.iter().enumerate().filter(|(_, value)| f64::from(**value) > mean)
+        {
+            weighted.push((point(run, step), excess(*value, mean)));
+        }
     }
     weighted
 }
 
 /// `n` voxels of the cell, drawn with a probability that follows their excess; none without any.
 fn drawn(
-    runs: &[Run],
-    excess: &Excess,
+    runs: &[(Run, &[f32])],
+    mean: f64,
     point: impl Fn(Run, usize) -> Point3<f64>,
     n: usize,
     rng: &mut impl Rng,
 ) -> Vec<Point3<f64>> {
     let mut total = 0.0;
-    let add = |[excess, _]: [f64; 2]| {
-        total += excess;
-        total
-    };
-    let cumulated: Vec<f64> = excess.of_runs().into_iter().map(add).collect();
+    let mut cumulated = Vec::with_capacity(runs.len());
+    for (_, values) in runs {
+        total += excess_of_run(values, mean)[0];
+        cumulated.push(total);
+    }
     if total <= 0.0 {
         return Vec::new();
     }
@@ -153,16 +156,22 @@ fn drawn(
     let draw = |_| {
         let at = total * rng.random::<f64>();
         let index = guide.first_above(at);
-        let mut rest = at - index.checked_sub(1).map_or(0.0, |before| cumulated[before]);
-        let mut chosen = 0;
-        excess.for_each_in(runs[index], |step, excess| {
-            chosen = step;
-            rest -= excess;
-            rest >= 0.0
-        });
-        point(runs[index], chosen)
+        let rest = at - index.checked_sub(1).map_or(0.0, |before| cumulated[before]);
+        let (run, values) = runs[index];
+        point(run, step_of(values, mean, rest))
     };
     (0..n).map(draw).collect()
+}
+
+/// The first of the values at which the sum of excess passes `rest`; the last with any if rounding
+/// leaves none.
+fn step_of(values: &[f32], mean: f64, mut rest: f64) -> usize {
+    let passed = values.iter().position(|value| {
+        rest -= excess(*value, mean);
+        rest < 0.0
+    });
+    let last = || values.iter().rposition(|value| excess(*value, mean) > 0.0);
+    passed.or_else(last).unwrap_or_default()
 }
 
 /// Searches growing sums in constant time on average: begins at the first sum above the lower end
@@ -231,9 +240,10 @@ fn surface_voxels(inside: &Bits) -> Vec<[u32; 3]> {
         let here = inside.line(line);
         let around = [line - n_y, line - 1, line + 1, line + n_y].map(|line| inside.line(line));
         let along_x = next_bits(here).zip(previous_bits(here));
-        let surface = here.iter().zip(along_x).enumerate().map(|(word, (here, (next, previous)))| {
-            here & !around.iter().fold(next & previous, |all, line| all & line[word])
-        });
+        let surface =
+            here.iter().zip(along_x).enumerate().map(|(word, (here, (next, previous)))| {
+                here & !around.iter().fold(next & previous, |all, line| all & line[word])
+            });
         for_each_one(surface, |x| voxels.push([z, y, x].map(|at| at as u32)));
     }
     voxels

@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 
 use nalgebra::{Point3, Vector3};
 
-use crate::bits::{Bits, for_each_mixed_cube, for_each_one, next_bits};
+use crate::bits::{Bits, for_each_mixed_cube_above, for_each_one, next_bits};
 use crate::cell::CellMask;
 use crate::smooth::Field;
 
@@ -89,7 +89,8 @@ impl Mesh {
 pub fn cell_mesh(cell: &CellMask, smoothing_um: f64) -> Mesh {
     let field = Field::smoothed(cell, smoothing_um);
     let volume_um3 = cell.n_voxels() as f64 * cell.voxel_size().volume_um3();
-    march(&field, enclosing_level(cell, &field)).scaled_to_volume(volume_um3)
+    let level = enclosing_level(cell, &field);
+    march(&field, level).scaled_to_volume(volume_um3)
 }
 
 /// The level above which as much of the field lies as the cell is large.
@@ -103,7 +104,9 @@ pub(crate) fn enclosing_level(cell: &CellMask, field: &Field) -> f32 {
 /// of cubic voxels, and more for longer ones.
 pub fn mask_area_um2(cell: &CellMask) -> f64 {
     let mut counts = [0_u64; 256];
-    for_each_mixed_cube(cell.inside(), |_, corners| counts[corners] += 1);
+    for z in 0..cell.shape()[0] - 1 {
+        for_each_mixed_cube_above(cell.inside(), z, |_, corners| counts[corners] += 1);
+    }
     let [dz, dy, dx] = cell.voxel_size().um();
     let middle = |edge: u8| {
         let (a, b) = EDGES[usize::from(edge)];
@@ -141,9 +144,21 @@ fn level_between(values: &[f32], n_above: usize, range: Range<f32>) -> Option<f3
     }
     let (above, &mut next, _) = values_within.select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
     let lowest = above.iter().copied().fold(f32::MAX, f32::min);
-    let highest = values.iter().copied().fold(0.0, f32::max);
+    let highest = highest(values);
     // Where ties leave nothing above the level, it moves below the top.
     Some(f32::midpoint(lowest, next).min(0.999 * highest))
+}
+
+/// The highest of the values and 0.
+fn highest(values: &[f32]) -> f32 {
+    let (chunks, rest) = values.as_chunks::<16>();
+    let mut lanes = [0.0_f32; 16];
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value > *lane { value } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(0.0, f32::max)
 }
 
 /// The corners of a cube are numbered 4 z + 2 y + x; each edge joins two that differ in one bit.
@@ -213,22 +228,26 @@ fn triangles_of(corners_inside: usize) -> Vec<[u8; 3]> {
 /// The surface where `field` passes `level`.
 fn march(field: &Field, level: f32) -> Mesh {
     let above = above(field, level);
-    let (vertices, vertex_of_edge) = vertices(field, &above, level);
-    let [_, n_y, n_x] = field.shape;
-    // From a cube to the voxel where an edge of it begins, in the part of the edge's axis.
-    let edges = EDGES.map(|(first, second)| {
-        let axis = (first ^ second).trailing_zeros() as usize;
-        let corner = (first >> 2) * n_y * n_x + (first >> 1 & 1) * n_x + (first & 1);
-        axis * field.values.len() + corner
-    });
-    let mut triangles = Vec::with_capacity(2 * vertices.len());
-    for_each_mixed_cube(&above, |[z, y, x], corners| {
-        let cube = (z * n_y + y) * n_x + x;
-        triangles.extend(TRIANGLES[corners].iter().map(|triangle| {
-            triangle.map(|edge| vertex_of_edge[cube + edges[usize::from(edge)]])
-        }));
-    });
-    Mesh { vertices, triangles }
+    let [n_z, n_y, n_x] = field.shape;
+    let plane = n_y * n_x;
+    let mut vertices = Vertices { field, level, points: Vec::new(), on_edges: vec![0; 5 * plane] };
+    let mut triangles = Vec::new();
+    vertices.add_plane(&above, 0);
+    for z in 1..n_z {
+        vertices.add_ahead(&above, z - 1);
+        vertices.add_plane(&above, z);
+        let edges = EDGES.map(|(first, second)| {
+            let axis = (first ^ second).trailing_zeros() as usize;
+            vertices.place(axis, z - 1 + (first >> 2)) + (first >> 1 & 1) * n_x + (first & 1)
+        });
+        for_each_mixed_cube_above(&above, z - 1, |[y, x], corners| {
+            let cube = y * n_x + x;
+            triangles.extend(TRIANGLES[corners].iter().map(|triangle| {
+                triangle.map(|edge| vertices.on_edges[cube + edges[usize::from(edge)]])
+            }));
+        });
+    }
+    Mesh { vertices: vertices.points, triangles }
 }
 
 /// Where the field is above the level.
@@ -243,35 +262,60 @@ fn above(field: &Field, level: f32) -> Bits {
     above
 }
 
-/// A vertex for every edge of the grid whose ends lie on either side of the level; and for each
-/// axis (0 is x), for each voxel, the vertex on the edge that leads ahead from it, if there is one.
-fn vertices(field: &Field, above: &Bits, level: f32) -> (Vec<Point3<f64>>, Vec<u32>) {
-    let [n_z, n_y, n_x] = field.shape;
-    let n = field.values.len();
-    let (mut points, mut vertex_of_edge) = (Vec::new(), vec![0; 3 * n]);
-    let mut next = Vec::new();
-    for (axis, stride) in [1, n_x, n_y * n_x].into_iter().enumerate() {
-        for z in 0..n_z - usize::from(axis == 2) {
-            for y in 0..n_y - usize::from(axis == 1) {
-                let line = z * n_y + y;
-                let here = above.line(line);
-                next.clear();
-                match axis {
-                    0 => next.extend(next_bits(here)),
-                    _ => next.extend_from_slice(above.line(line + stride / n_x)),
-                }
-                for_each_one(here.iter().zip(&next).map(|(here, next)| here ^ next), |x| {
-                    let voxel = line * n_x + x;
-                    let (a, b) = (field.values[voxel], field.values[voxel + stride]);
-                    let mut point = field.point_um([z, y, x]);
-                    point[axis] += f64::from((level - a) / (b - a)) * field.spacing_um()[2 - axis];
-                    vertex_of_edge[axis * n + voxel] = points.len() as u32;
-                    points.push(point);
-                });
+/// A vertex for every edge of the grid whose ends lie on either side of the level.
+struct Vertices<'a> {
+    field: &'a Field,
+    level: f32,
+    points: Vec<Point3<f64>>,
+    /// The vertices on the edges that lead ahead from the voxels of a plane: along x and y for
+    /// even planes, the same for odd ones, and along z. Later planes take the place of earlier.
+    on_edges: Vec<u32>,
+}
+
+impl Vertices<'_> {
+    /// Where in `on_edges` those of plane `z` begin that lie along `axis` (0 is x).
+    fn place(&self, axis: usize, z: usize) -> usize {
+        let part = if axis == 2 { 4 } else { 2 * (z % 2) + axis };
+        part * self.field.shape[1] * self.field.shape[2]
+    }
+
+    /// Adds the vertices along x and y in plane `z`.
+    fn add_plane(&mut self, above: &Bits, z: usize) {
+        let n_y = self.field.shape[1];
+        for y in 0..n_y {
+            let here = above.line(z * n_y + y);
+            self.add_line([z, y], 0, here.iter().zip(next_bits(here)).map(|(a, b)| a ^ b));
+            if y + 1 < n_y {
+                let next = above.line(z * n_y + y + 1);
+                self.add_line([z, y], 1, here.iter().zip(next).map(|(a, b)| a ^ b));
             }
         }
     }
-    (points, vertex_of_edge)
+
+    /// Adds the vertices along z between plane `z` and the next.
+    fn add_ahead(&mut self, above: &Bits, z: usize) {
+        let n_y = self.field.shape[1];
+        for y in 0..n_y {
+            let [here, next] = [z, z + 1].map(|z| above.line(z * n_y + y));
+            self.add_line([z, y], 2, here.iter().zip(next).map(|(a, b)| a ^ b));
+        }
+    }
+
+    /// Adds the vertices where the edges along `axis` from a line have ends on either side.
+    fn add_line(&mut self, [z, y]: [usize; 2], axis: usize, edges: impl Iterator<Item = u64>) {
+        let (field, level) = (self.field, self.level);
+        let [_, n_y, n_x] = field.shape;
+        let stride = [1, n_x, n_y * n_x][axis];
+        let first = self.place(axis, z) + y * n_x;
+        for_each_one(edges, |x| {
+            let voxel = (z * n_y + y) * n_x + x;
+            let (a, b) = (field.values[voxel], field.values[voxel + stride]);
+            let mut point = field.point_um([z, y, x]);
+            point[axis] += f64::from((level - a) / (b - a)) * field.spacing_um()[2 - axis];
+            self.on_edges[first + x] = self.points.len() as u32;
+            self.points.push(point);
+        });
+    }
 }
 
 #[cfg(test)]

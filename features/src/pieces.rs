@@ -6,7 +6,8 @@ use crate::sweep::Run;
 pub(crate) fn n_pieces(runs: &[Run], lines_per_plane: usize) -> usize {
     let mut pieces = Pieces { parents: (0..runs.len()).collect() };
     // Lines before a run's own, in which runs may touch it: how far before, and by which step in y.
-    let before = [(1, -1), (lines_per_plane + 1, -1), (lines_per_plane, 0), (lines_per_plane - 1, 1)];
+    let before =
+        [(1, -1), (lines_per_plane + 1, -1), (lines_per_plane, 0), (lines_per_plane - 1, 1)];
     for (n_lines, step_y) in before {
         pieces.join_touching(runs, n_lines, |line| {
             let y = (line % lines_per_plane) as isize + step_y;

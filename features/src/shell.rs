@@ -1,8 +1,9 @@
 //! How deep inside its cell each voxel lies: the membrane shell and what it encloses.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
-use crate::bits::{Bits, next_bits, previous_bits, set};
+use crate::bits::{Bits, set};
 use crate::cell::CellMask;
 
 /// Voxels whose depth is the shell's thickness are in it, rounding or not.
@@ -15,23 +16,19 @@ const ROUNDING: f32 = 1.0 + 1e-5;
 ///
 /// Exact: a centre is near a voxel outside if it is near that voxel's box, so that what is outside
 /// grows by all steps from one to the other, whole lines of bits at once.
-pub(crate) fn membrane_shell(
-    cell: &CellMask,
-    thickness_um: f64,
-    image_shape: [usize; 3],
-) -> Bits {
+pub(crate) fn membrane_shell(cell: &CellMask, thickness_um: f64, image_shape: [usize; 3]) -> Bits {
     let mut steps = steps_within(thickness_um, cell);
-    // Wide steps first: where the shell is thick, they leave nothing to do.
-    steps.sort_unstable_by_key(|step| std::cmp::Reverse(step.reach_x));
+    steps.sort_by_key(|step| Reverse(step.reach_x));
     let outside = outside(cell, image_shape);
     let mut shell = Bits::empty(cell.shape());
     for steps in steps.chunk_by(|a, b| a.reach_x == b.reach_x) {
         let grown = grown_along_x(&outside, steps[0].reach_x);
         for step in steps {
             add_moved(&mut shell, &grown, cell.inside(), step);
-        }
-        if shell == *cell.inside() {
-            break;
+            // Of a thick shell, the first and widest steps leave nothing to do.
+            if shell == *cell.inside() {
+                return shell;
+            }
         }
     }
     shell
@@ -47,15 +44,16 @@ struct Step {
 /// All steps within a cell's box from a voxel to others of whose boxes its centre is in reach.
 fn steps_within(reach_um: f64, cell: &CellMask) -> Vec<Step> {
     let limit = (reach_um * reach_um) as f32 * ROUNDING;
-    let gaps = [0, 1, 2].map(|axis| {
-        squared_gaps(cell.voxel_size().um()[axis], reach_um, cell.shape()[axis])
-    });
+    let gaps = [0, 1, 2]
+        .map(|axis| squared_gaps(cell.voxel_size().um()[axis], reach_um, cell.shape()[axis]));
     let mut steps = Vec::new();
     for (planes, gap_z) in gaps[0].iter().enumerate() {
         for (lines, gap_y) in gaps[1].iter().enumerate() {
             let n_in_reach = gaps[2].partition_point(|gap_x| gap_x + gap_y + gap_z <= limit);
             let Some(reach_x) = n_in_reach.checked_sub(1) else { break };
-            for (planes, lines) in both_ways(planes).flat_map(|z| both_ways(lines).map(move |y| (z, y))) {
+            for (planes, lines) in
+                both_ways(planes).flat_map(|z| both_ways(lines).map(move |y| (z, y)))
+            {
                 steps.push(Step { planes, lines, reach_x });
             }
         }
@@ -103,32 +101,37 @@ fn range_in_image(cell: &CellMask, image: [usize; 3], axis: usize) -> Range<usiz
 /// All voxels at most `reach` steps along x from a voxel of the set.
 fn grown_along_x(bits: &Bits, reach: usize) -> Bits {
     let mut grown = bits.clone();
-    let mut next = Vec::new();
-    for line in grown.lines_mut().filter(|line| line.iter().any(|word| *word != 0)) {
+    for line in grown.lines_mut() {
         for _ in 0..reach {
-            next.clear();
-            next.extend(next_bits(line).zip(previous_bits(line)).map(|(next, previous)| next | previous));
-            for (word, next) in line.iter_mut().zip(&next) {
-                *word |= next;
-            }
+            grow_by_one(line);
         }
     }
     grown
 }
 
+fn grow_by_one(line: &mut [u64]) {
+    let mut before = 0;
+    for index in 0..line.len() {
+        let here = line[index];
+        let after = line.get(index + 1).map_or(0, |after| after << 63);
+        line[index] |= here << 1 | before | here >> 1 | after;
+        before = here >> 63;
+    }
+}
+
 /// Adds to the shell what of the cell is one step from `bits`.
 fn add_moved(shell: &mut Bits, bits: &Bits, inside: &Bits, step: &Step) {
     let [n_z, n_y, _] = bits.shape();
-    let from = |at: usize, steps: isize, n: usize| {
-        at.checked_add_signed(steps).filter(|from| *from < n)
-    };
-    for (z, from_z) in (0..n_z).filter_map(|z| Some((z, from(z, step.planes, n_z)?))) {
-        for (y, from_y) in (0..n_y).filter_map(|y| Some((y, from(y, step.lines, n_y)?))) {
-            let line = z * n_y + y;
-            let words = bits.line(from_z * n_y + from_y).iter().zip(inside.line(line));
-            for (shell, (word, inside)) in shell.line_mut(line).iter_mut().zip(words) {
-                *shell |= word & inside;
-            }
+    let n_lines = n_y - step.lines.unsigned_abs();
+    let [first, from_first] = [-step.lines, step.lines].map(|lines| lines.max(0) as usize);
+    for z in 0..n_z {
+        let from_z = z.checked_add_signed(step.planes).filter(|from_z| *from_z < n_z);
+        let Some(from_z) = from_z else { continue };
+        let first = z * n_y + first;
+        let from = bits.line_block(from_z * n_y + from_first, n_lines);
+        let words = from.iter().zip(inside.line_block(first, n_lines));
+        for (shell, (from, inside)) in shell.line_block_mut(first, n_lines).iter_mut().zip(words) {
+            *shell |= from & inside;
         }
     }
 }

@@ -131,25 +131,35 @@ impl Field {
         Self { values, shape, first_um, spacing_um }
     }
 
-    /// Along x and y plane by plane, then along z.
+    /// Along x and y plane by plane, then along z; past what is empty anyway.
     fn convolve(&mut self, kernels: &[Vec<f32>; 3]) {
         let [n_z, n_y, n_x] = self.shape;
         let plane = n_y * n_x;
+        let [reach_z, reach_y, reach_x] = [0, 1, 2].map(|k| kernels[k].len() - 1);
         let mut blurred = vec![0.0; self.values.len()];
-        let mut margins = Margins::new([n_y, n_x], [kernels[1].len() - 1, kernels[2].len() - 1]);
-        for (values, blurred) in self.values.chunks_exact(plane).zip(blurred.chunks_exact_mut(plane)) {
-            if values.iter().any(|value| *value > 0.0) {
-                margins.blur(values, blurred, [&kernels[1], &kernels[2]]);
-            }
-        }
+        let mut margins = Margins::new([n_y, n_x], [reach_y, reach_x]);
+        let planes = self.values.chunks_exact(plane).zip(blurred.chunks_exact_mut(plane));
+        // Of each plane, the lines that are not empty.
+        let lines: Vec<Range<usize>> = planes
+            .map(|(values, blurred)| match lines_with_values(values, n_x) {
+                lines if lines.is_empty() => lines,
+                lines => margins.blur(values, lines, blurred, [&kernels[1], &kernels[2]]),
+            })
+            .collect();
         let nothing = vec![0.0; plane];
         for (z, values) in self.values.chunks_exact_mut(plane).enumerate() {
+            let around = z.saturating_sub(reach_z)..(z + reach_z + 1).min(n_z);
+            let around = || lines[around.clone()].iter().filter(|lines| !lines.is_empty());
+            let first = around().map(|lines| lines.start).min().unwrap_or_default();
+            let end = around().map(|lines| lines.end).max().unwrap_or_default();
+            let range = first * n_x..end * n_x;
             let blurred = |z: Option<usize>| match z.filter(|z| *z < n_z) {
-                Some(z) => &blurred[z * plane..][..plane],
-                None => &nothing,
+                Some(z) => &blurred[z * plane..][range.clone()],
+                None => &nothing[range.clone()],
             };
-            let around = |step| [blurred(z.checked_sub(step)), blurred(Some(z + step))];
-            weigh(values, &kernels[0], around);
+            weigh(&mut values[range.clone()], &kernels[0], |step| {
+                [blurred(z.checked_sub(step)), blurred(Some(z + step))]
+            });
         }
     }
 
@@ -185,8 +195,16 @@ fn add_run(means: &mut [f32], x: Range<usize>, merged: usize, weight: f32) {
     }
 }
 
-/// One plane at a time, with margins of zeros as wide as kernels reach: lines do not meet, so that
-/// all of them are one long line.
+/// The lines of a plane from the first to the last that is not empty.
+fn lines_with_values(plane: &[f32], n_x: usize) -> Range<usize> {
+    let has_values = |line: &[f32]| line.iter().any(|value| *value > 0.0);
+    let Some(first) = plane.chunks_exact(n_x).position(has_values) else { return 0..0 };
+    let last = plane.chunks_exact(n_x).rposition(has_values).unwrap_or(first);
+    first..last + 1
+}
+
+/// One plane at a time, with margins of zeros as wide as kernels reach along x, and twice along y:
+/// lines do not meet, so that all of them are one long line.
 struct Margins {
     shape: [usize; 2],  // y, x
     margin: [usize; 2], // y, x
@@ -197,53 +215,56 @@ struct Margins {
 
 impl Margins {
     fn new(shape: [usize; 2], margin: [usize; 2]) -> Self {
-        let nothing = vec![0.0; (shape[0] + 2 * margin[0]) * (shape[1] + 2 * margin[1])];
+        let nothing = vec![0.0; (shape[0] + 4 * margin[0]) * (shape[1] + 2 * margin[1])];
         Self { shape, margin, values: nothing.clone(), along_x: nothing.clone(), along_y: nothing }
     }
 
-    /// Blurs a plane along x, then along y.
-    fn blur(&mut self, plane: &[f32], out: &mut [f32], [kernel_y, kernel_x]: [&[f32]; 2]) {
+    /// Blurs a plane, which is empty but for `lines`, along x, then along y; gives the lines of
+    /// `out` that this fills.
+    fn blur(
+        &mut self,
+        plane: &[f32],
+        lines: Range<usize>,
+        out: &mut [f32],
+        [kernel_y, kernel_x]: [&[f32]; 2],
+    ) -> Range<usize> {
         let ([n_y, n_x], [margin_y, margin_x]) = (self.shape, self.margin);
         let stride = n_x + 2 * margin_x;
-        let first = margin_y * stride + margin_x;
-        let all = first..first + (n_y - 1) * stride + n_x;
-        let lines = |from: usize| from + first..from + first + n_x;
-        for (line, values) in plane.chunks_exact(n_x).enumerate() {
-            self.values[lines(line * stride)].copy_from_slice(values);
+        let start = |line: usize| line * stride + margin_x;
+        let end = 2 * margin_y + lines.len();
+        for (line, values) in
+            (2 * margin_y..).zip(plane.chunks_exact(n_x).take(lines.end).skip(lines.start))
+        {
+            self.values[start(line)..][..n_x].copy_from_slice(values);
         }
-        weigh(&mut self.along_x[all.clone()], kernel_x, |step| {
+        let first = start(2 * margin_y);
+        weigh(&mut self.along_x[first..start(end - 1) + n_x], kernel_x, |step| {
             [&self.values[first - step..], &self.values[first + step..]]
         });
-        weigh(&mut self.along_y[all], kernel_y, |step| {
+        self.along_x[end * stride..(end + 2 * margin_y) * stride].fill(0.0);
+        let first = start(margin_y);
+        weigh(&mut self.along_y[first..start(end + margin_y - 1) + n_x], kernel_y, |step| {
             [&self.along_x[first - step * stride..], &self.along_x[first + step * stride..]]
         });
-        for (line, out) in out.chunks_exact_mut(n_x).enumerate() {
-            out.copy_from_slice(&self.along_y[lines(line * stride)]);
+        let filled = lines.start.saturating_sub(margin_y)..(lines.end + margin_y).min(n_y);
+        for line in filled.clone() {
+            let from = start(line + 2 * margin_y - lines.start);
+            out[line * n_x..][..n_x].copy_from_slice(&self.along_y[from..][..n_x]);
         }
+        filled
     }
 }
 
 /// Each value becomes the weighted sum of its counterparts in what lies `around` at each step.
 fn weigh<'a>(out: &mut [f32], half_kernel: &[f32], around: impl Fn(usize) -> [&'a [f32]; 2]) {
-    /// So many sums stay in registers while all of their terms are added.
-    const LANES: usize = 16;
-    // The middle is on either side of itself.
-    let weight = |step: usize| if step == 0 { 0.5 * half_kernel[0] } else { half_kernel[step] };
-    let terms: Vec<(f32, [&[f32]; 2])> =
-        (0..half_kernel.len()).map(|step| (weight(step), around(step))).collect();
-    let (chunks, rest) = out.as_chunks_mut::<LANES>();
-    for (index, chunk) in chunks.iter_mut().enumerate() {
-        let mut sums = [0.0; LANES];
-        for (weight, sides) in &terms {
-            let [a, b] = sides.map(|side| &side.as_chunks::<LANES>().0[index]);
-            for lane in 0..LANES {
-                sums[lane] += weight * (a[lane] + b[lane]);
-            }
-        }
-        *chunk = sums;
+    for (value, middle) in out.iter_mut().zip(around(0)[0]) {
+        *value = half_kernel[0] * middle;
     }
-    for (value, at) in rest.iter_mut().zip(LANES * chunks.len()..) {
-        *value = terms.iter().map(|(weight, [a, b])| weight * (a[at] + b[at])).sum();
+    for (step, weight) in half_kernel.iter().enumerate().skip(1) {
+        let [before, after] = around(step);
+        for ((value, before), after) in out.iter_mut().zip(before).zip(after) {
+            *value += weight * (before + after);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use nalgebra::{Matrix3, Point3, Vector3};
+use primordia_data::labels::LabelRows;
 use primordia_data::{Labels, VoxelSize};
 use rayon::prelude::*;
 
@@ -128,16 +129,61 @@ impl Run {
         self.line as usize
     }
 
-    /// The run at `x` beyond voxel `first`, `[z, y, x]`, of an image of this shape.
-    pub(crate) fn in_image([_, n_y, _]: [usize; 3], first: [isize; 3], x: Range<usize>) -> Self {
-        let [z, y, first] = first;
-        let [start, end] = [x.start, x.end].map(|x| (first + x as isize) as u32);
-        Self { line: (z * n_y as isize + y) as u32, start, end }
-    }
-
     /// Its voxels along x.
     pub(crate) fn x(self) -> Range<usize> {
         self.start as usize..self.end as usize
+    }
+}
+
+/// A stretch of a line of the image that belongs to one cell, or to none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// Where along x the next stretch begins.
+    pub(crate) end: u32,
+    /// The row of the cell; [`Stretch::OUTSIDE`] where there is none.
+    pub(crate) row: u32,
+}
+
+impl Stretch {
+    /// In place of a row, where no cell is.
+    pub(crate) const OUTSIDE: u32 = u32::MAX;
+}
+
+/// The stretches of some lines that follow one another.
+struct Lines {
+    stretches: Vec<Stretch>,
+    starts: Vec<usize>, // where in `stretches` each line begins; and the end
+}
+
+impl Lines {
+    fn of(labels: &[u32], n_x: usize, rows: &LabelRows) -> Self {
+        let (mut stretches, mut starts) = (Vec::new(), vec![0]);
+        for line in labels.chunks_exact(n_x) {
+            for_each_run(line, |label, x| {
+                let row = rows.row(label).map_or(Stretch::OUTSIDE, |row| row as u32);
+                stretches.push(Stretch { end: x.end as u32, row });
+            });
+            starts.push(stretches.len());
+        }
+        Self { stretches, starts }
+    }
+
+    fn line(&self, line: usize) -> &[Stretch] {
+        &self.stretches[self.starts[line]..self.starts[line + 1]]
+    }
+
+    /// Calls `each` with the row and the run of every stretch in a cell; the first line of all is
+    /// line `first` of the image.
+    fn for_each_run(&self, first: usize, mut each: impl FnMut(usize, Run)) {
+        for line in 0..self.starts.len() - 1 {
+            let mut start = 0;
+            for &Stretch { end, row } in self.line(line) {
+                if row != Stretch::OUTSIDE {
+                    each(row as usize, Run { line: (first + line) as u32, start, end });
+                }
+                start = end;
+            }
+        }
     }
 }
 
@@ -145,55 +191,46 @@ impl Run {
 pub(crate) struct Cells {
     runs: Vec<Run>,     // cell by cell, each in the order of z, y and x
     starts: Vec<usize>, // where in `runs` each cell begins; and the end
-    lines_per_plane: usize,
+    lines: Vec<Lines>,
+    lines_per_chunk: usize,
+    shape: [usize; 3], // of the image
 }
 
 impl Cells {
     /// Reads the image once.
     pub(crate) fn of(labels: &Labels) -> Self {
-        let [_, n_y, n_x] = labels.volume().shape();
+        let shape = labels.volume().shape();
+        let n_x = shape[2];
         let rows = labels.rows();
         let voxels = labels.volume().as_slice();
         let lines_per_chunk = (voxels.len() / n_x).div_ceil(CHUNKS);
-        let chunks: Vec<Vec<(usize, Run)>> = voxels
+        let lines: Vec<Lines> = voxels
             .par_chunks(lines_per_chunk * n_x)
-            .enumerate()
-            .map(|(chunk, voxels)| {
-                let mut runs = Vec::new();
-                for (line, values) in (chunk * lines_per_chunk..).zip(voxels.chunks_exact(n_x)) {
-                    for_each_run(values, |label, x| {
-                        if let Some(row) = rows.row(label) {
-                            let (start, end) = (x.start as u32, x.end as u32);
-                            runs.push((row, Run { line: line as u32, start, end }));
-                        }
-                    });
-                }
-                runs
-            })
+            .map(|voxels| Lines::of(voxels, n_x, &rows))
             .collect();
-        Self::sorted_by_cell(&chunks, labels.n_cells(), n_y)
-    }
-
-    /// Brings the runs of each cell together; they keep their order.
-    fn sorted_by_cell(
-        chunks: &[Vec<(usize, Run)>],
-        n_cells: usize,
-        lines_per_plane: usize,
-    ) -> Self {
-        let mut starts = vec![0; n_cells + 1];
-        for (row, _) in chunks.iter().flatten() {
-            starts[row + 1] += 1;
-        }
-        for row in 0..n_cells {
+        let mut starts = vec![0; labels.n_cells() + 1];
+        let each = |row: usize, _| starts[row + 1] += 1;
+        for_each_run_of(&lines, lines_per_chunk, each);
+        for row in 0..labels.n_cells() {
             starts[row + 1] += starts[row];
         }
         let mut ends = starts.clone();
-        let mut runs = vec![Run::default(); starts[n_cells]];
-        for &(row, run) in chunks.iter().flatten() {
+        let mut runs = vec![Run::default(); starts[labels.n_cells()]];
+        for_each_run_of(&lines, lines_per_chunk, |row, run| {
             runs[ends[row]] = run;
             ends[row] += 1;
-        }
-        Self { runs, starts, lines_per_plane }
+        });
+        Self { runs, starts, lines, lines_per_chunk, shape }
+    }
+
+    /// The number of cells.
+    pub(crate) fn n_cells(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The shape of the image, `[z, y, x]`.
+    pub(crate) fn shape(&self) -> [usize; 3] {
+        self.shape
     }
 
     /// The runs of a cell, in the order of z, y and x.
@@ -201,14 +238,26 @@ impl Cells {
         &self.runs[self.starts[row]..self.starts[row + 1]]
     }
 
+    /// The line of the image at z, y, from end to end.
+    pub(crate) fn line(&self, z: usize, y: usize) -> &[Stretch] {
+        let line = z * self.shape[1] + y;
+        self.lines[line / self.lines_per_chunk].line(line % self.lines_per_chunk)
+    }
+
     /// The box and the moments of a cell.
     pub(crate) fn extent(&self, row: usize) -> Extent {
         let mut extent = Extent::NOTHING;
         for run in self.runs(row) {
             let line = run.line();
-            extent.add_run(line / self.lines_per_plane, line % self.lines_per_plane, run.x());
+            extent.add_run(line / self.shape[1], line % self.shape[1], run.x());
         }
         extent
+    }
+}
+
+fn for_each_run_of(chunks: &[Lines], lines_per_chunk: usize, mut each: impl FnMut(usize, Run)) {
+    for (chunk, lines) in chunks.iter().enumerate() {
+        lines.for_each_run(chunk * lines_per_chunk, &mut each);
     }
 }
 
@@ -224,16 +273,13 @@ pub(crate) fn for_each_run(labels: &[u32], mut each: impl FnMut(u32, Range<usize
 
 /// One past the last label that equals all since `start`.
 fn end_of_run(labels: &[u32], start: usize) -> usize {
-    /// Labels that vector units compare at once.
+    /// Labels that are compared at once, on vector units.
     const STEP: usize = 16;
-    let (label, mut at) = (labels[start], start);
-    for step in labels[start..].chunks_exact(STEP) {
-        if step.iter().fold(0, |differences, other| differences | (label ^ other)) != 0 {
-            break;
-        }
-        at += STEP;
-    }
-    at + labels[at..].iter().take_while(|other| **other == label).count()
+    let all_same = [labels[start]; STEP];
+    let (steps, _) = labels[start..].as_chunks::<STEP>();
+    let n_steps = steps.iter().take_while(|step| **step == all_same).count();
+    let at = start + STEP * n_steps;
+    at + labels[at..].iter().take_while(|label| **label == all_same[0]).count()
 }
 
 #[cfg(test)]
