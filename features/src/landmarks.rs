@@ -22,7 +22,7 @@ use crate::cell::CellMask;
 use crate::error::Result;
 use crate::intensity::{Channel, excess, excess_of_run};
 use crate::mesh::cell_mesh;
-use crate::sweep::{Cells, Extent, Run};
+use crate::sweep::{Cells, Run};
 
 /// Where landmarks lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,29 @@ impl Default for LandmarkParams {
     }
 }
 
+/// The landmarks of all cells of a specimen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Landmarks {
+    /// As of [`sample_shape_landmarks`].
+    pub shape: Vec<PointCloud<ImageFrame>>,
+    /// As of [`sample_protein_landmarks`], for each channel.
+    pub proteins: Vec<Vec<PointCloud<ImageFrame>>>,
+}
+
+/// Landmarks of the shape and of all channels; reads the label image once.
+///
+/// # Errors
+/// As [`sample_protein_landmarks`].
+pub fn sample_landmarks(
+    labels: &Labels,
+    channels: &[Channel],
+    params: &LandmarkParams,
+) -> Result<Landmarks> {
+    let sampler = Sampler { labels, cells: Cells::of(labels), params };
+    let proteins = channels.iter().map(|channel| sampler.proteins(channel));
+    Ok(Landmarks { proteins: proteins.collect::<Result<_>>()?, shape: sampler.shapes() })
+}
+
 /// Landmarks of the shape of every cell, in the order of [`Labels::cells`], relative to the cell's
 /// centroid, along the axes of the image, in µm. At random, they are centres of voxels that share
 /// a face with what is not the cell; evenly, points of the cell's mesh.
@@ -58,23 +81,7 @@ pub fn sample_shape_landmarks(
     labels: &Labels,
     params: &LandmarkParams,
 ) -> Vec<PointCloud<ImageFrame>> {
-    for_each_cell(labels, |label, extent, runs| {
-        let mask = CellMask::of_runs(runs, labels, extent, [1; 3]);
-        let centroid_um = extent.centroid_um(mask.voxel_size()).coords;
-        if params.placement == Placement::Even {
-            let smoothing_um = mask.voxel_size().um().into_iter().fold(0.0, f64::max);
-            let patches = cell_mesh(&mask, smoothing_um);
-            let patches = patches.patches().map(|(middle, area)| (middle - centroid_um, area));
-            return PointCloud::new(evenly(patches.collect(), params.n_landmarks));
-        }
-        let surface = surface_voxels(mask.inside());
-        let mut rng = stream(params.seed, "", label);
-        let mut draw = || {
-            let voxel = surface[rng.random_range(0..surface.len())];
-            mask.point_um(voxel.map(|at| at as usize)) - centroid_um
-        };
-        PointCloud::new((0..params.n_landmarks).map(|_| draw()).collect())
-    })
+    Sampler { labels, cells: Cells::of(labels), params }.shapes()
 }
 
 /// Landmarks of a channel in every cell, in the order of [`Labels::cells`], relative to the
@@ -86,36 +93,77 @@ pub fn sample_shape_landmarks(
 /// # Errors
 /// [`FeatureError::ChannelGrid`] if the channel lies on another grid, [`FeatureError::NotFinite`]
 /// if it holds NaN or infinity inside a cell.
+///
+/// [`FeatureError::ChannelGrid`]: crate::FeatureError::ChannelGrid
+/// [`FeatureError::NotFinite`]: crate::FeatureError::NotFinite
 pub fn sample_protein_landmarks(
     labels: &Labels,
     channel: &Channel,
     params: &LandmarkParams,
 ) -> Result<Vec<PointCloud<ImageFrame>>> {
-    channel.check_grid(labels.volume())?;
-    for_each_cell(labels, |label, extent, runs| {
+    Sampler { labels, cells: Cells::of(labels), params }.proteins(channel)
+}
+
+/// What is the same for all clouds.
+struct Sampler<'a> {
+    labels: &'a Labels,
+    cells: Cells,
+    params: &'a LandmarkParams,
+}
+
+impl Sampler<'_> {
+    fn shapes(&self) -> Vec<PointCloud<ImageFrame>> {
+        let rows = (0..self.cells.n_cells()).into_par_iter();
+        rows.map(|row| PointCloud::new(self.shape(row))).collect()
+    }
+
+    fn shape(&self, row: usize) -> Vec<Point3<f64>> {
+        let extent = self.cells.extent(row);
+        let mask = CellMask::of_runs(self.cells.runs(row), self.labels, &extent, [1; 3]);
+        let centroid_um = extent.centroid_um(mask.voxel_size()).coords;
+        if self.params.placement == Placement::Even {
+            let smoothing_um = mask.voxel_size().um().into_iter().fold(0.0, f64::max);
+            let patches = cell_mesh(&mask, smoothing_um);
+            let patches = patches.patches().map(|(middle, area)| (middle - centroid_um, area));
+            return evenly(patches.collect(), self.params.n_landmarks);
+        }
+        let surface = surface_voxels(mask.inside());
+        let mut rng = stream(self.params.seed, "", self.labels.cells()[row]);
+        let draw = |_| {
+            let voxel = surface[rng.random_range(0..surface.len())];
+            mask.point_um(voxel.map(|at| at as usize)) - centroid_um
+        };
+        (0..self.params.n_landmarks).map(draw).collect()
+    }
+
+    fn proteins(&self, channel: &Channel) -> Result<Vec<PointCloud<ImageFrame>>> {
+        channel.check_grid(self.labels.volume())?;
+        let rows = (0..self.cells.n_cells()).into_par_iter();
+        rows.map(|row| Ok(PointCloud::new(self.protein(row, channel)?))).collect()
+    }
+
+    fn protein(&self, row: usize, channel: &Channel) -> Result<Vec<Point3<f64>>> {
+        let (image, label) = (self.labels.volume(), self.labels.cells()[row]);
+        let runs = self.cells.runs(row);
         let values = channel.values(runs);
         let mean = values.mean();
         if !mean.is_finite() {
             return Err(channel.not_finite(label));
         }
-        let runs = || runs.iter().copied().zip(values.by_run(runs));
-        let [_, n_y, _] = labels.volume().shape();
-        let centroid_um = extent.centroid_um(labels.volume().voxel_size()).coords;
+        let centroid_um = self.cells.extent(row).centroid_um(image.voxel_size()).coords;
         let point = |run: Run, step: usize| {
+            let [_, n_y, _] = image.shape();
             let at = [run.line() / n_y, run.line() % n_y, run.x().start + step];
-            labels.volume().point_um(at) - centroid_um
+            image.point_um(at) - centroid_um
         };
-        let points = match params.placement {
-            Placement::Even => evenly(weighted(runs(), mean, point), params.n_landmarks),
-            Placement::Random => {
-                let mut rng = stream(params.seed, channel.name(), label);
-                drawn(&runs().collect::<Vec<_>>(), mean, point, params.n_landmarks, &mut rng)
-            }
-        };
-        Ok(PointCloud::new(points))
-    })
-    .into_iter()
-    .collect()
+        let runs = runs.iter().copied().zip(values.by_run(runs));
+        let n = self.params.n_landmarks;
+        if self.params.placement == Placement::Even {
+            return Ok(evenly(weighted(runs, mean, point), n));
+        }
+        let mut rng = stream(self.params.seed, channel.name(), label);
+        Ok(drawn(&runs.collect::<Vec<_>>(), mean, point, n, &mut rng))
+    }
 }
 
 /// The voxels of the cell above its mean, with their excess.
@@ -219,15 +267,6 @@ pub fn turned_to_tissue(
 ) -> PointCloud<TissueFrame> {
     let rotation = to_tissue.rotation();
     PointCloud::new(cloud.points().iter().map(|point| rotation * point).collect())
-}
-
-fn for_each_cell<T: Send>(
-    labels: &Labels,
-    of: impl Fn(u32, &Extent, &[Run]) -> T + Sync,
-) -> Vec<T> {
-    let cells = Cells::of(labels);
-    let rows = (0..labels.n_cells()).into_par_iter();
-    rows.map(|row| of(labels.cells()[row], &cells.extent(row), cells.runs(row))).collect()
 }
 
 /// The voxels of a cell that share a face with what is not the cell, `[z, y, x]`.

@@ -35,7 +35,8 @@ pub use explode::{ExplodeAbout, ExplodeParams, Exploded, explode, explode_withou
 pub use harmonics::{CellHarmonics, Harmonics, HarmonicsParams, cell_harmonics};
 pub use intensity::Channel;
 pub use landmarks::{
-    LandmarkParams, Placement, sample_protein_landmarks, sample_shape_landmarks, turned_to_tissue,
+    LandmarkParams, Landmarks, Placement, sample_landmarks, sample_protein_landmarks,
+    sample_shape_landmarks, turned_to_tissue,
 };
 pub use measure::{CellQuality, MeasureParams, Measured, measure};
 pub use mesh::Mesh;

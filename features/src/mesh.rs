@@ -135,30 +135,20 @@ fn level_enclosing(values: &[f32], n_above: usize) -> f32 {
 /// The level above which `n_above` of the values lie, if it is above the start of `range` and not
 /// above its end.
 fn level_between(values: &[f32], n_above: usize, range: Range<f32>) -> Option<f32> {
-    let n_beyond = values.iter().filter(|value| **value > range.end).count();
+    let n_beyond =
+        values.iter().fold(0_u32, |n, value| n.wrapping_add(u32::from(*value > range.end)));
+    let rank = n_above.checked_sub(n_beyond as usize).filter(|rank| *rank > 0)?;
     let within = |value: &f32| *value > range.start && *value <= range.end;
-    let mut values_within: Vec<f32> = values.iter().copied().filter(within).collect();
-    let rank = n_above.checked_sub(n_beyond + 1)? + 1;
-    if rank >= values_within.len() {
+    let mut values: Vec<f32> = values.iter().copied().filter(within).collect();
+    if rank >= values.len() {
         return None;
     }
-    let (above, &mut next, _) = values_within.select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
-    let lowest = above.iter().copied().fold(f32::MAX, f32::min);
-    let highest = highest(values);
+    let (above, &mut next, _) = values.select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
+    let (lowest, highest) =
+        above.iter().fold((f32::MAX, 0.0_f32), |(low, high), v| (low.min(*v), high.max(*v)));
+    let level = f32::midpoint(lowest, next);
     // Where ties leave nothing above the level, it moves below the top.
-    Some(f32::midpoint(lowest, next).min(0.999 * highest))
-}
-
-/// The highest of the values and 0.
-fn highest(values: &[f32]) -> f32 {
-    let (chunks, rest) = values.as_chunks::<16>();
-    let mut lanes = [0.0_f32; 16];
-    for chunk in chunks {
-        for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane = if value > *lane { value } else { *lane };
-        }
-    }
-    lanes.iter().chain(rest).copied().fold(0.0, f32::max)
+    Some(if n_beyond == 0 { level.min(0.999 * highest) } else { level })
 }
 
 /// The corners of a cube are numbered 4 z + 2 y + x; each edge joins two that differ in one bit.
@@ -231,7 +221,7 @@ fn march(field: &Field, level: f32) -> Mesh {
     let [n_z, n_y, n_x] = field.shape;
     let plane = n_y * n_x;
     let mut vertices = Vertices { field, level, points: Vec::new(), on_edges: vec![0; 5 * plane] };
-    let mut triangles = Vec::new();
+    let (mut triangles, table) = (Vec::new(), &*TRIANGLES);
     vertices.add_plane(&above, 0);
     for z in 1..n_z {
         vertices.add_ahead(&above, z - 1);
@@ -242,7 +232,7 @@ fn march(field: &Field, level: f32) -> Mesh {
         });
         for_each_mixed_cube_above(&above, z - 1, |[y, x], corners| {
             let cube = y * n_x + x;
-            triangles.extend(TRIANGLES[corners].iter().map(|triangle| {
+            triangles.extend(table[corners].iter().map(|triangle| {
                 triangle.map(|edge| vertices.on_edges[cube + edges[usize::from(edge)]])
             }));
         });
