@@ -6,7 +6,7 @@ use ndarray::Array3;
 use primordia_data::{Labels, PointCloud, Rigid, TissueFrame, Volume, VoxelSize};
 use primordia_features::{
     CbeFrame, CbeParams, CbeSpace, Channel, LandmarkParams, MeasureParams, measure,
-    sample_protein_landmarks, sample_shape_landmarks,
+    sample_landmarks,
 };
 
 /// A tissue of bricks, 8 µm long, in every other layer shifted by half a brick.
@@ -38,10 +38,7 @@ fn measuring(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("landmarks", side_um), |bencher| {
             let params = LandmarkParams::default();
-            bencher.iter(|| {
-                sample_protein_landmarks(&labels, &channels[0], &params).expect("finite");
-                sample_shape_landmarks(&labels, &params)
-            });
+            bencher.iter(|| sample_landmarks(&labels, &channels, &params).expect("finite"));
         });
     }
 }

@@ -6,10 +6,13 @@
 //! added up as vectors in each block, and the lengths of the sums are their contact area: exact
 //! for planes, and the same seen from either cell.
 
-use primordia_data::{Labels, VoxelSize};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
-use crate::cell::CellMask;
-use crate::scan::for_each_difference;
+use primordia_data::VoxelSize;
+use rayon::prelude::*;
+
+use crate::sweep::{Cells, Run, Stretch};
 
 /// Two cells that touch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,43 +28,25 @@ pub struct Contact {
 /// What the surface of one cell touches.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Touching {
-    /// The area in µm² towards each touching cell, by label, ascending.
-    pub(crate) cells: Vec<(u32, f64)>,
+    /// The area in µm² towards each touching cell, by row, ascending.
+    pub(crate) cells: Vec<(usize, f64)>,
     /// Towards background.
     pub(crate) outside_um2: f64,
-    /// Where the image ends.
-    pub(crate) border_um2: f64,
-}
-
-/// The side of a block in units of the longest side of a voxel: long enough to even out stairs,
-/// short against cells, whose curvature it cuts.
-const BLOCK: f64 = 3.0;
-
-/// The faces towards one neighbour in one block: how many look back, and how many ahead, along
-/// `[z, y, x]`.
-struct Faces {
-    towards: u32,
-    block: u32,
-    counts: [[u32; 2]; 3],
 }
 
 impl Touching {
-    /// What `cell`, whose box has padding, touches in `labels`.
-    pub(crate) fn of(cell: &CellMask, labels: &Labels) -> Self {
-        let (mut faces, n_border_faces) = faces(cell, labels);
-        faces.sort_unstable_by_key(|faces| (faces.towards, faces.block));
-        let mut touching = Self::default();
-        for neighbour in faces.chunk_by(|a, b| a.towards == b.towards) {
-            let blocks = neighbour.chunk_by(|a, b| a.block == b.block);
-            let area_um2 = blocks.map(|block| area_um2(block, cell.voxel_size())).sum();
-            match neighbour[0].towards {
-                0 => touching.outside_um2 = area_um2,
-                label => touching.cells.push((label, area_um2)),
+    /// What each cell touches, in the order of rows.
+    pub(crate) fn all(cells: &Cells, voxel_size: VoxelSize) -> Vec<Self> {
+        let mut touching = vec![Self::default(); cells.n_cells()];
+        for ((a, b), area_um2) in areas_um2(cells, voxel_size) {
+            let a = a as usize;
+            if b == Stretch::OUTSIDE {
+                touching[a].outside_um2 = area_um2;
+            } else {
+                touching[a].cells.push((b as usize, area_um2));
+                touching[b as usize].cells.push((a, area_um2));
             }
         }
-        let border =
-            |axis: usize| n_border_faces[axis] as f64 * cell.voxel_size().face_area_um2(axis);
-        touching.border_um2 = border(0) + border(1) + border(2);
         touching
     }
 
@@ -71,67 +56,163 @@ impl Touching {
     }
 }
 
-/// All faces between the cell and what is not the cell, and the number of faces along `[z, y, x]`
-/// where the image ends.
-fn faces(cell: &CellMask, labels: &Labels) -> (Vec<Faces>, [u64; 3]) {
-    let (mut faces, mut n_border_faces) = (Vec::<Faces>::new(), [0; 3]);
-    let (inside, [n_z, n_y, n_x]) = (cell.inside(), cell.shape());
-    let blocks = [0, 1, 2].map(|axis| blocks(cell, axis));
-    let n_blocks = [1, 2].map(|axis| blocks[axis][blocks[axis].len() - 1] + 1);
-    let image_shape = labels.volume().shape();
-    for axis in 0..3 {
-        let stride = cell.strides()[axis];
-        let step = [0, 1, 2].map(|other| isize::from(other == axis));
-        for (z, y) in (0..n_z).flat_map(|z| (0..n_y).map(move |y| (z, y))) {
-            let first = (z * n_y + y) * n_x;
-            let Some(next_line) = inside.get(first + stride..) else { continue };
-            // Both cells name a face by the same one of its two voxels, hence its block.
-            let block_of_line = (blocks[0][z] * n_blocks[0] + blocks[1][y]) * n_blocks[1];
-            for_each_difference(&inside[first..first + n_x], next_line, |x| {
-                let [z, y, x_in_image] = cell.in_image([z, y, x]);
-                let (beyond, ahead) = match inside[first + x] {
-                    1 => ([z + step[0], y + step[1], x_in_image + step[2]], 1),
-                    _ => ([z, y, x_in_image], 0),
-                };
-                if (0..3).any(|k| beyond[k] < 0 || beyond[k] >= image_shape[k] as isize) {
-                    n_border_faces[axis] += 1;
-                    return;
-                }
-                let towards = labels.volume().voxels()[beyond.map(|at| at as usize)];
-                let block = block_of_line + blocks[2][x];
-                match faces.last_mut() {
-                    Some(last) if last.towards == towards && last.block == block => {
-                        last.counts[axis][ahead] += 1;
-                    }
-                    _ => {
-                        let mut counts = [[0; 2]; 3];
-                        counts[axis][ahead] = 1;
-                        faces.push(Faces { towards, block, counts });
-                    }
-                }
-            });
-        }
+/// The area in µm² of a cell where an image of `shape` ends.
+pub(crate) fn border_um2(runs: &[Run], shape: [usize; 3], voxel_size: VoxelSize) -> f64 {
+    let n_ends = |at: usize, n: usize| u64::from(at == 0) + u64::from(at == n - 1);
+    let mut n_faces = [0; 3];
+    for run in runs {
+        let n_voxels = run.x().len() as u64;
+        n_faces[0] += n_voxels * n_ends(run.line() / shape[1], shape[0]);
+        n_faces[1] += n_voxels * n_ends(run.line() % shape[1], shape[1]);
+        n_faces[2] += u64::from(run.x().start == 0) + u64::from(run.x().end == shape[2]);
     }
-    (faces, n_border_faces)
+    let area_um2 = |axis: usize| n_faces[axis] as f64 * voxel_size.face_area_um2(axis);
+    area_um2(0) + area_um2(1) + area_um2(2)
 }
 
-/// For each position along an axis of the cell's box, its block. Blocks are aligned to the image,
-/// so that both cells of a contact have the same.
-fn blocks(cell: &CellMask, axis: usize) -> Vec<u32> {
-    let um = cell.voxel_size().um();
+/// The rows of two that touch, the smaller first; [`Stretch::OUTSIDE`] is the greatest.
+type Pair = (u32, u32);
+
+/// The area in µm² between all that touch.
+fn areas_um2(cells: &Cells, voxel_size: VoxelSize) -> BTreeMap<Pair, f64> {
+    let sides = block_sides(voxel_size);
+    let n_layers = cells.shape()[0].div_ceil(sides[0]);
+    let layers: Vec<BTreeMap<Pair, f64>> =
+        (0..n_layers).into_par_iter().map(|layer| layer_um2(cells, layer, voxel_size)).collect();
+    let mut total = BTreeMap::new();
+    for (pair, area_um2) in layers.into_iter().flatten() {
+        *total.entry(pair).or_default() += area_um2;
+    }
+    total
+}
+
+/// The sides of a block in voxels, `[z, y, x]`.
+fn block_sides(voxel_size: VoxelSize) -> [usize; 3] {
+    let um = voxel_size.um();
     let block_um = BLOCK * um.into_iter().fold(0.0, f64::max);
-    let n_voxels = (block_um / um[axis]).round() as isize;
-    let first = cell.origin()[axis];
-    let block = |at: isize| (at.div_euclid(n_voxels) - first.div_euclid(n_voxels)) as u32;
-    (first..first + cell.shape()[axis] as isize).map(block).collect()
+    um.map(|side| (block_um / side).round() as usize)
+}
+
+/// The side of a block in units of the longest side of a voxel: long enough to even out stairs,
+/// short against cells, whose curvature it cuts.
+const BLOCK: f64 = 3.0;
+
+/// The areas in µm² in one layer of blocks.
+fn layer_um2(cells: &Cells, layer: usize, voxel_size: VoxelSize) -> BTreeMap<Pair, f64> {
+    let [n_z, n_y, n_x] = cells.shape();
+    let sides = block_sides(voxel_size);
+    let mut areas_um2 = BTreeMap::new();
+    let mut blocks = Blocks::new(n_x, sides[2]);
+    let planes = layer * sides[0]..((layer + 1) * sides[0]).min(n_z);
+    for first in (0..n_y).step_by(sides[1]) {
+        for z in planes.clone() {
+            for y in first..(first + sides[1]).min(n_y) {
+                let here = cells.line(z, y);
+                blocks.add_within(here);
+                if z + 1 < n_z {
+                    blocks.add_between(here, cells.line(z + 1, y), 0);
+                }
+                if y + 1 < n_y {
+                    blocks.add_between(here, cells.line(z, y + 1), 1);
+                }
+            }
+        }
+        blocks.take_areas_um2(voxel_size, &mut areas_um2);
+    }
+    areas_um2
+}
+
+/// A row of blocks along x. The face between two voxels belongs to the block of the first of them.
+struct Blocks {
+    side: usize,
+    /// For each block, where the first of its faces are.
+    first: Vec<Option<u32>>,
+    faces: Vec<Faces>,
+}
+
+/// The faces of one pair in one block.
+struct Faces {
+    pair: Pair,
+    /// How many look from the second of the pair to the first, and how many the other way, along
+    /// `[z, y, x]`.
+    counts: [[u32; 2]; 3],
+    /// Where the faces of another pair in the same block are.
+    others: Option<u32>,
+}
+
+impl Blocks {
+    fn new(n_x: usize, side: usize) -> Self {
+        Self { side, first: vec![None; n_x.div_ceil(side)], faces: Vec::new() }
+    }
+
+    /// Adds the faces along x in a line.
+    fn add_within(&mut self, line: &[Stretch]) {
+        for stretches in line.windows(2) {
+            let x = stretches[0].end as usize - 1;
+            self.add(x..x + 1, [stretches[0].row, stretches[1].row], 2);
+        }
+    }
+
+    /// Adds the faces between a line and the next one along `axis`.
+    fn add_between(&mut self, line: &[Stretch], next: &[Stretch], axis: usize) {
+        let (mut line, mut next) = (line.iter(), next.iter());
+        let (mut here, mut beyond) = (line.next(), next.next());
+        let mut start = 0;
+        while let (Some(a), Some(b)) = (here, beyond) {
+            let end = a.end.min(b.end);
+            if a.row != b.row {
+                self.add(start as usize..end as usize, [a.row, b.row], axis);
+            }
+            if a.end == end {
+                here = line.next();
+            }
+            if b.end == end {
+                beyond = next.next();
+            }
+            start = end;
+        }
+    }
+
+    /// Adds a face for each voxel of `x`, from the first row to the second.
+    fn add(&mut self, x: Range<usize>, [from, to]: [u32; 2], axis: usize) {
+        let mut start = x.start;
+        while start < x.end {
+            let block = start / self.side;
+            let end = x.end.min((block + 1) * self.side);
+            let faces = self.faces_of((from.min(to), from.max(to)), block);
+            faces.counts[axis][usize::from(from < to)] += (end - start) as u32;
+            start = end;
+        }
+    }
+
+    fn faces_of(&mut self, pair: Pair, block: usize) -> &mut Faces {
+        let mut next = self.first[block];
+        while let Some(at) = next.map(|at| at as usize) {
+            if self.faces[at].pair == pair {
+                return &mut self.faces[at];
+            }
+            next = self.faces[at].others;
+        }
+        let at = self.faces.len();
+        let others = self.first[block].replace(at as u32);
+        self.faces.push(Faces { pair, counts: [[0; 2]; 3], others });
+        &mut self.faces[at]
+    }
+
+    /// Adds the area of each pair in each block to `areas_um2`; no faces remain.
+    fn take_areas_um2(&mut self, voxel_size: VoxelSize, areas_um2: &mut BTreeMap<Pair, f64>) {
+        for faces in self.faces.drain(..) {
+            *areas_um2.entry(faces.pair).or_default() += area_um2(&faces, voxel_size);
+        }
+        self.first.fill(None);
+    }
 }
 
 /// The length of the sum of all faces as vectors. Faces that look at one another are roughness and
 /// cancel, unless there are about as many of either: then they are the two sides of something thin.
-fn area_um2(faces: &[Faces], voxel_size: VoxelSize) -> f64 {
+fn area_um2(faces: &Faces, voxel_size: VoxelSize) -> f64 {
     let along = |axis: usize| {
-        let [back, ahead] =
-            [0, 1].map(|way| faces.iter().map(|faces| faces.counts[axis][way]).sum::<u32>());
+        let [back, ahead] = faces.counts[axis];
         let is_thin = 2 * back.min(ahead) > back.max(ahead);
         let n = if is_thin { back + ahead } else { back.abs_diff(ahead) };
         f64::from(n) * voxel_size.face_area_um2(axis)
@@ -143,10 +224,11 @@ fn area_um2(faces: &[Faces], voxel_size: VoxelSize) -> f64 {
 #[allow(clippy::float_cmp)] // what is compared comes from the same whole numbers
 mod tests {
     use super::*;
-    use crate::cell::tests::{only_cell, solid};
+    use crate::cell::tests::solid;
     use approx::assert_relative_eq;
     use nalgebra::{Point3, Rotation3};
     use ndarray::Array3;
+    use primordia_data::Labels;
     use std::f64::consts::PI;
 
     /// Stairs end unevenly at the sides of blocks, alike in all planes of an upright wall.
@@ -165,14 +247,7 @@ mod tests {
                 if p.z.abs() > 12.0 || p.xy().norm() > 15.0 { 0 } else { u32::from(p.z > 0.0) + 1 }
             });
             let labels = Labels::from_voxels(voxels, VoxelSize::from_um(um).unwrap()).unwrap();
-            let extents = crate::sweep::extents(&labels);
-            let touching: Vec<Touching> = [0, 1]
-                .map(|row| {
-                    let label = labels.cells()[row];
-                    let cell = CellMask::cut(&labels, label, &extents[row], [1; 3]);
-                    Touching::of(&cell, &labels)
-                })
-                .into();
+            let touching = Touching::all(&Cells::of(&labels), labels.volume().voxel_size());
             assert_eq!(touching[0].cells[0].1, touching[1].cells[0].1, "{anisotropy}");
             assert_relative_eq!(touching[0].cells_um2(), PI * 225.0, max_relative = BLOCKS);
             let side = PI * 225.0 + 2.0 * PI * 15.0 * 12.0;
@@ -183,9 +258,10 @@ mod tests {
     #[test]
     fn sheets_have_two_sides_and_the_end_of_the_image_is_no_neighbour() {
         let labels = solid([5, 30, 30], [1.0; 3], |point| point.z == 2.0);
-        let touching = Touching::of(&only_cell(&labels, [1; 3]), &labels);
+        let (cells, voxel_size) = (Cells::of(&labels), labels.volume().voxel_size());
+        let touching = &Touching::all(&cells, voxel_size)[0];
         assert_relative_eq!(touching.outside_um2, 1800.0);
-        assert_relative_eq!(touching.border_um2, 120.0);
+        assert_relative_eq!(border_um2(cells.runs(0), [5, 30, 30], voxel_size), 120.0);
         assert!(touching.cells.is_empty());
     }
 }

@@ -1,10 +1,14 @@
 //! How bright a channel is in each part of a cell.
 
+use std::ops::Range;
+
 use nalgebra::{Matrix3, Point3, Vector3};
 use primordia_data::Volume;
 
+use crate::bits::{Bits, for_each_one, previous_bits};
 use crate::cell::CellMask;
 use crate::error::{FeatureError, Result};
+use crate::sweep::Run;
 
 /// The voxels of a channel, in whatever type the image has.
 #[derive(Clone, Copy, Debug)]
@@ -46,25 +50,19 @@ impl<'a> Channel<'a> {
             .map_err(|source| FeatureError::ChannelGrid { channel: self.name.to_owned(), source })
     }
 
-    /// The sums over each class of voxels of the cell's box, and whether all values are the same.
-    fn class_sums(&self, cell: &CellMask, classes: &[u8]) -> ([f64; N_CLASSES], bool) {
-        match self.voxels {
-            ChannelVoxels::U8(volume) => class_sums(volume, cell, classes),
-            ChannelVoxels::U16(volume) => class_sums(volume, cell, classes),
-            ChannelVoxels::F32(volume) => class_sums(volume, cell, classes),
-        }
+    /// What is wrong if it holds NaN or infinity in the cell labelled `label`.
+    pub(crate) fn not_finite(&self, label: u32) -> FeatureError {
+        FeatureError::NotFinite { channel: self.name.to_owned(), cell: label }
     }
 
-    /// The voxels of the cell's box that are brighter than the cell's mean, and the running sum of
-    /// their excess; `None` if the mean is not finite.
-    pub(crate) fn above_mean(&self, cell: &CellMask) -> Option<(Vec<u32>, Vec<f64>)> {
-        let mean = self.class_sums(cell, cell.inside()).0[1] / cell.n_voxels() as f64;
-        let excess = match self.voxels {
-            ChannelVoxels::U8(volume) => above(volume, cell, mean),
-            ChannelVoxels::U16(volume) => above(volume, cell, mean),
-            ChannelVoxels::F32(volume) => above(volume, cell, mean),
-        };
-        mean.is_finite().then_some(excess)
+    /// The values of the voxels of the cell with these runs, side by side: in the image, each run
+    /// is far from the next.
+    pub(crate) fn values(&self, runs: &[Run]) -> Values {
+        match self.voxels {
+            ChannelVoxels::U8(volume) => Values::gathered(volume, runs),
+            ChannelVoxels::U16(volume) => Values::gathered(volume, runs),
+            ChannelVoxels::F32(volume) => Values::gathered(volume, runs),
+        }
     }
 }
 
@@ -86,79 +84,82 @@ impl<'a> From<&'a Volume<f32>> for ChannelVoxels<'a> {
     }
 }
 
-/// Calls `each` with the first index, the classes and the values of each line of the cell's box,
-/// from its first to its last voxel of a class above 0.
-fn for_each_line<T>(
-    volume: &Volume<T>,
-    cell: &CellMask,
-    classes: &[u8],
-    mut each: impl FnMut(usize, &[u8], &[T]),
-) {
-    let [_, n_y, n_x] = volume.shape();
-    let [_, box_y, box_x] = cell.shape();
-    for (line, classes) in classes.chunks_exact(box_x).enumerate() {
-        let Some(start) = classes.iter().position(|class| *class > 0) else { continue };
-        let end = classes.iter().rposition(|class| *class > 0).map_or(start, |last| last + 1);
-        // The line holds a voxel of the cell, so this part of it lies in the image.
-        let [z, y, x] = cell.in_image([line / box_y, line % box_y, start]).map(|at| at as usize);
-        let from = (z * n_y + y) * n_x + x;
-        let values = &volume.as_slice()[from..from + end - start];
-        each(line * box_x + start, &classes[start..end], values);
+/// The brightness of every voxel of a cell, in the order of its runs.
+pub(crate) struct Values(Vec<f32>);
+
+impl Values {
+    fn gathered<T: Copy + Into<f32>>(volume: &Volume<T>, runs: &[Run]) -> Self {
+        let n_x = volume.shape()[2];
+        let voxels = volume.as_slice();
+        let mut values = Vec::with_capacity(runs.iter().map(|run| run.x().len()).sum());
+        for run in runs {
+            values.extend_from_slice(&voxels[run.line() * n_x..][run.x()]);
+        }
+        Self(values.into_iter().map(T::into).collect())
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        sum(&self.0) / self.0.len() as f64
+    }
+
+    /// The values of each run.
+    pub(crate) fn by_run<'a>(&'a self, runs: &'a [Run]) -> impl Iterator<Item = &'a [f32]> {
+        let mut rest = self.0.as_slice();
+        runs.iter().map(move |run| rest.split_off(..run.x().len()).unwrap_or_default())
+    }
+
+    /// The sums over each class of voxels, and whether all values are the same.
+    fn class_sums(&self, regions: &Regions) -> ([f64; N_CLASSES], bool) {
+        let mut sums = [0.0; N_CLASSES];
+        for part in &regions.parts {
+            sums[part.class] += sum(&self.0[part.voxels.clone()]);
+        }
+        (sums, self.0.iter().all(|value| *value == self.0[0]))
     }
 }
 
-fn class_sums<T: Copy + Into<f64> + PartialEq>(
-    volume: &Volume<T>,
-    cell: &CellMask,
-    classes: &[u8],
-) -> ([f64; N_CLASSES], bool) {
-    let mut sums = [0.0; N_CLASSES];
-    let (mut first, mut is_flat) = (None, true);
-    for_each_line(volume, cell, classes, |_, classes, values| {
-        let mut at = 0;
-        for run in classes.chunk_by(|a, b| a == b) {
-            let values = &values[at..at + run.len()];
-            at += run.len();
-            if run[0] > 0 {
-                sums[usize::from(run[0])] += sum(values);
-                let first = *first.get_or_insert(values[0]);
-                is_flat = is_flat && values.iter().all(|value| *value == first);
-            }
-        }
-    });
-    (sums, is_flat)
-}
+/// How many values are added up side by side, on vector units.
+const LANES: usize = 8;
 
-/// The sum, in eight interleaved parts: vector units add them all at once.
-fn sum<T: Copy + Into<f64>>(values: &[T]) -> f64 {
-    let mut parts = [0.0; 8];
-    let chunks = values.chunks_exact(8);
-    let rest: f64 = chunks.remainder().iter().map(|&value| value.into()).sum();
+fn sum(values: &[f32]) -> f64 {
+    let mut sums = [0.0; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
     for chunk in chunks {
-        for (part, &value) in parts.iter_mut().zip(chunk) {
-            *part += value.into();
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += f64::from(*value);
         }
     }
-    parts.iter().sum::<f64>() + rest
+    let rest: f64 = rest.iter().map(|value| f64::from(*value)).sum();
+    sums.iter().sum::<f64>() + rest
 }
 
-fn above<T: Copy + Into<f64>>(
-    volume: &Volume<T>,
-    cell: &CellMask,
-    mean: f64,
-) -> (Vec<u32>, Vec<f64>) {
-    let (mut voxels, mut cumulated, mut total) = (Vec::new(), Vec::new(), 0.0);
-    for_each_line(volume, cell, cell.inside(), |start, classes, values| {
-        for ((index, class), &value) in (start as u32..).zip(classes).zip(values) {
-            let excess: f64 = value.into() - mean;
-            if *class == 1 && excess > 0.0 {
-                total += excess;
-                voxels.push(index);
-                cumulated.push(total);
-            }
+/// By how much a value is above the mean; 0 if it is below.
+#[inline]
+pub(crate) fn excess(value: f32, mean: f64) -> f64 {
+    let excess = f64::from(value) - mean;
+    if excess > 0.0 { excess } else { 0.0 }
+}
+
+/// The sum of what is above the mean, and of that times steps from the first of the values.
+pub(crate) fn excess_of_run(values: &[f32], mean: f64) -> [f64; 2] {
+    // Lane by lane, with steps of whole chunks; the lanes' own places come in at the end.
+    let (mut sums, mut chunk_sums) = ([0.0; LANES], [0.0; LANES]);
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for (step, chunk) in chunks.iter().enumerate() {
+        let step = step as f64;
+        for lane in 0..LANES {
+            let excess = excess(chunk[lane], mean);
+            sums[lane] += excess;
+            chunk_sums[lane] += excess * step;
         }
-    });
-    (voxels, cumulated)
+    }
+    for (lane, value) in rest.iter().enumerate() {
+        let excess = excess(*value, mean);
+        sums[lane] += excess;
+        chunk_sums[lane] += excess * chunks.len() as f64;
+    }
+    let steps = |lane: usize| LANES as f64 * chunk_sums[lane] + lane as f64 * sums[lane];
+    [sums.iter().sum(), (0..LANES).map(steps).sum()]
 }
 
 /// The parts of a cell over which channels are summed.
@@ -176,45 +177,56 @@ pub(crate) enum Region {
     Basal,
 }
 
-/// To which regions each voxel of a cell's box belongs.
+/// To which regions the voxels of a cell belong.
 pub(crate) struct Regions {
-    /// 0 outside the cell, else 1 + 3 × (in the membrane) + (0 basal, 1 cut by the middle
-    /// plane, 2 apical).
-    classes: Vec<u8>,
+    parts: Vec<Part>,
     /// The number of voxels of each region; those cut by the middle plane count half.
     sizes: [f64; 5],
 }
 
-const N_CLASSES: usize = 7;
+/// Part of a run, all in the same regions.
+struct Part {
+    /// Counted through all runs of the cell.
+    voxels: Range<usize>,
+    /// 3 × (in the membrane) + (0 basal, 1 cut by the middle plane, 2 apical).
+    class: usize,
+}
+
+const N_CLASSES: usize = 6;
 
 impl Regions {
     /// The regions of a cell with this membrane shell, whose halves meet at `centroid_um`;
     /// `apical` is the tissue's z as a direction in the image.
     pub(crate) fn of(
         cell: &CellMask,
-        shell: &[bool],
+        shell: &Bits,
         centroid_um: Point3<f64>,
         apical: Vector3<f64>,
     ) -> Self {
         let side_um = cell.voxel_size().um();
         // Voxel centres this close to the plane lie on it, whatever the rounding.
         let rounding = 1e-6 * side_um.into_iter().fold(f64::MAX, f64::min);
-        let n_x = cell.shape()[2];
-        let mut classes = Vec::with_capacity(shell.len());
-        for (line, inside) in cell.inside().chunks_exact(n_x).enumerate() {
-            let start_um = apical.dot(&(cell.point_um(line * n_x) - centroid_um));
-            let in_shell = &shell[line * n_x..];
-            classes.extend(inside.iter().zip(in_shell).enumerate().map(|(x, (inside, shell))| {
+        let [_, n_y, _] = cell.shape();
+        let (mut parts, mut n_voxels) = (Vec::new(), 0);
+        for (line, (inside, shell)) in cell.inside().lines().zip(shell.lines()).enumerate() {
+            let start_um = apical.dot(&(cell.point_um([line / n_y, line % n_y, 0]) - centroid_um));
+            let half = |x: usize| {
                 let height_um = start_um + x as f64 * side_um[2] * apical.x;
-                let half = u8::from(height_um > -rounding) + u8::from(height_um > rounding);
-                inside * (1 + 3 * u8::from(*shell) + half)
-            }));
+                usize::from(height_um > -rounding) + usize::from(height_um > rounding)
+            };
+            for_each_layer(inside, shell, |x, in_shell| {
+                for_each_half(x, half, |x, half| {
+                    let voxels = n_voxels..n_voxels + x.len();
+                    n_voxels = voxels.end;
+                    parts.push(Part { voxels, class: 3 * usize::from(in_shell) + half });
+                });
+            });
         }
-        let mut counts = [0_u32; N_CLASSES];
-        for class in &classes {
-            counts[usize::from(*class)] += 1;
+        let mut counts = [0.0; N_CLASSES];
+        for part in &parts {
+            counts[part.class] += part.voxels.len() as f64;
         }
-        Self { classes, sizes: by_region(counts.map(f64::from)) }
+        Self { parts, sizes: by_region(counts) }
     }
 
     /// Whether no voxel lies deeper than the membrane shell.
@@ -223,9 +235,45 @@ impl Regions {
     }
 }
 
+/// Calls `each` with every run of a line of the cell that is all in the shell, or not at all.
+fn for_each_layer(inside: &[u64], shell: &[u64], mut each: impl FnMut(Range<usize>, bool)) {
+    let is_in = |set: &[u64], x: usize| set[x / 64] >> (x % 64) & 1 == 1;
+    let before = previous_bits(inside).zip(previous_bits(shell));
+    let here = inside.iter().zip(shell);
+    let cuts = here.zip(before).map(|((inside, shell), (inside_before, shell_before))| {
+        (inside ^ inside_before) | (shell ^ shell_before)
+    });
+    let mut start = 0;
+    for_each_one(cuts, |end| {
+        if is_in(inside, start) {
+            each(start..end, is_in(shell, start));
+        }
+        start = end;
+    });
+}
+
+/// Cuts `x` where the half changes, which does so in one sense only.
+fn for_each_half(
+    x: Range<usize>,
+    half: impl Fn(usize) -> usize,
+    mut each: impl FnMut(Range<usize>, usize),
+) {
+    let mut start = x.start;
+    while start < x.end {
+        let this = half(start);
+        let end = if half(x.end - 1) == this {
+            x.end
+        } else {
+            start + (start..x.end).take_while(|x| half(*x) == this).count()
+        };
+        each(start..end, this);
+        start = end;
+    }
+}
+
 /// From sums over classes of voxels to sums over regions.
 fn by_region(
-    [_, basal, middle, apical, shell_basal, shell_middle, shell_apical]: [f64; 7],
+    [basal, middle, apical, shell_basal, shell_middle, shell_apical]: [f64; N_CLASSES],
 ) -> [f64; 5] {
     let membrane = shell_basal + shell_middle + shell_apical;
     let inside = basal + middle + apical;
@@ -244,38 +292,40 @@ pub struct Intensities {
 }
 
 impl Intensities {
-    /// Sums `channel` over the regions of the cell labelled `label`.
-    pub(crate) fn of(
-        channel: &Channel,
-        cell: &CellMask,
-        label: u32,
-        regions: &Regions,
-    ) -> Result<Self> {
-        let (sums, is_flat) = channel.class_sums(cell, &regions.classes);
-        let sums = by_region(sums);
-        if !sums[0].is_finite() {
-            return Err(FeatureError::NotFinite { channel: channel.name.to_owned(), cell: label });
-        }
-        Ok(Self { sums, sizes: regions.sizes, is_flat, polarity_um: None })
+    /// Sums a channel over the regions of a cell.
+    pub(crate) fn of(values: &Values, regions: &Regions) -> Self {
+        let (sums, is_flat) = values.class_sums(regions);
+        Self { sums: by_region(sums), sizes: regions.sizes, is_flat, polarity_um: None }
     }
 
     /// Adds where in the cell the channel is: the mean place of what is above its mean, relative
     /// to `centroid_um`, turned to the tissue by `rotation`.
     pub(crate) fn with_polarity(
         mut self,
-        channel: &Channel,
-        cell: &CellMask,
+        values: &Values,
+        runs: &[Run],
+        labels: &Volume<u32>,
         centroid_um: Point3<f64>,
         rotation: &Matrix3<f64>,
     ) -> Self {
-        let Some((voxels, cumulated)) = channel.above_mean(cell) else { return self };
-        let (mut sum, mut before) = (Vector3::zeros(), 0.0);
-        for (index, total) in voxels.into_iter().zip(cumulated) {
-            sum += (total - before) * (cell.point_um(index as usize) - centroid_um);
-            before = total;
+        let mean = values.mean();
+        let [_, n_y, _] = labels.shape();
+        let step_um = labels.voxel_size().um()[2];
+        let (mut total, mut sum) = (0.0, Vector3::zeros());
+        for (run, values) in runs.iter().zip(values.by_run(runs)) {
+            let [excess, steps] = excess_of_run(values, mean);
+            let start = labels.point_um([run.line() / n_y, run.line() % n_y, run.x().start]);
+            total += excess;
+            sum += excess * (start - centroid_um);
+            sum.x += steps * step_um;
         }
-        self.polarity_um = (before > 0.0).then(|| rotation * sum / before);
+        self.polarity_um = (total > 0.0).then(|| rotation * sum / total);
         self
+    }
+
+    /// Whether no value was NaN or infinite.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.sums[0].is_finite()
     }
 
     /// From the cell's centroid to the mean place of what is above the channel's mean, along the

@@ -17,11 +17,12 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use crate::bits::{Bits, for_each_one, next_bits, previous_bits};
 use crate::cell::CellMask;
-use crate::error::{FeatureError, Result};
-use crate::intensity::Channel;
+use crate::error::Result;
+use crate::intensity::{Channel, excess, excess_of_run};
 use crate::mesh::cell_mesh;
-use crate::sweep::{Extent, extents};
+use crate::sweep::{Cells, Run};
 
 /// Where landmarks lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,29 @@ impl Default for LandmarkParams {
     }
 }
 
+/// The landmarks of all cells of a specimen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Landmarks {
+    /// As of [`sample_shape_landmarks`].
+    pub shape: Vec<PointCloud<ImageFrame>>,
+    /// As of [`sample_protein_landmarks`], for each channel.
+    pub proteins: Vec<Vec<PointCloud<ImageFrame>>>,
+}
+
+/// Landmarks of the shape and of all channels; reads the label image once.
+///
+/// # Errors
+/// As [`sample_protein_landmarks`].
+pub fn sample_landmarks(
+    labels: &Labels,
+    channels: &[Channel],
+    params: &LandmarkParams,
+) -> Result<Landmarks> {
+    let sampler = Sampler { labels, cells: Cells::of(labels), params };
+    let proteins = channels.iter().map(|channel| sampler.proteins(channel));
+    Ok(Landmarks { proteins: proteins.collect::<Result<_>>()?, shape: sampler.shapes() })
+}
+
 /// Landmarks of the shape of every cell, in the order of [`Labels::cells`], relative to the cell's
 /// centroid, along the axes of the image, in µm. At random, they are centres of voxels that share
 /// a face with what is not the cell; evenly, points of the cell's mesh.
@@ -57,20 +81,7 @@ pub fn sample_shape_landmarks(
     labels: &Labels,
     params: &LandmarkParams,
 ) -> Vec<PointCloud<ImageFrame>> {
-    for_each_cell(labels, |label, extent| {
-        let mask = CellMask::cut(labels, label, extent, [1; 3]);
-        if params.placement == Placement::Even {
-            let smoothing_um = mask.voxel_size().um().into_iter().fold(0.0, f64::max);
-            let centroid_um = extent.centroid_um(mask.voxel_size()).coords;
-            let patches = cell_mesh(&mask, smoothing_um);
-            let patches = patches.patches().map(|(middle, area)| (middle - centroid_um, area));
-            return PointCloud::new(evenly(patches.collect(), params.n_landmarks));
-        }
-        let surface = surface_voxels(&mask);
-        let mut rng = stream(params.seed, "", label);
-        let draw = |_| surface[rng.random_range(0..surface.len())];
-        cloud(&mask, extent, (0..params.n_landmarks).map(draw))
-    })
+    Sampler { labels, cells: Cells::of(labels), params }.shapes()
 }
 
 /// Landmarks of a channel in every cell, in the order of [`Labels::cells`], relative to the
@@ -82,38 +93,171 @@ pub fn sample_shape_landmarks(
 /// # Errors
 /// [`FeatureError::ChannelGrid`] if the channel lies on another grid, [`FeatureError::NotFinite`]
 /// if it holds NaN or infinity inside a cell.
+///
+/// [`FeatureError::ChannelGrid`]: crate::FeatureError::ChannelGrid
+/// [`FeatureError::NotFinite`]: crate::FeatureError::NotFinite
 pub fn sample_protein_landmarks(
     labels: &Labels,
     channel: &Channel,
     params: &LandmarkParams,
 ) -> Result<Vec<PointCloud<ImageFrame>>> {
-    channel.check_grid(labels.volume())?;
-    for_each_cell(labels, |label, extent| {
-        let mask = CellMask::cut(labels, label, extent, [0; 3]);
-        let Some((voxels, cumulated)) = channel.above_mean(&mask) else {
-            let channel = channel.name().to_owned();
-            return Err(FeatureError::NotFinite { channel, cell: label });
-        };
-        let Some(&total) = cumulated.last().filter(|total| **total > 0.0) else {
-            return Ok(PointCloud::new(Vec::new()));
-        };
-        if params.placement == Placement::Even {
-            let centroid_um = extent.centroid_um(mask.voxel_size()).coords;
-            let before = std::iter::once(0.0).chain(cumulated.iter().copied());
-            let weights = cumulated.iter().zip(before).map(|(sum, before)| sum - before);
-            let points = voxels.iter().map(|index| mask.point_um(*index as usize) - centroid_um);
-            return Ok(PointCloud::new(evenly(points.zip(weights).collect(), params.n_landmarks)));
+    Sampler { labels, cells: Cells::of(labels), params }.proteins(channel)
+}
+
+/// What is the same for all clouds.
+struct Sampler<'a> {
+    labels: &'a Labels,
+    cells: Cells,
+    params: &'a LandmarkParams,
+}
+
+impl Sampler<'_> {
+    fn shapes(&self) -> Vec<PointCloud<ImageFrame>> {
+        let rows = (0..self.cells.n_cells()).into_par_iter();
+        rows.map(|row| PointCloud::new(self.shape(row))).collect()
+    }
+
+    fn shape(&self, row: usize) -> Vec<Point3<f64>> {
+        let extent = self.cells.extent(row);
+        let mask = CellMask::of_runs(self.cells.runs(row), self.labels, &extent, [1; 3]);
+        let centroid_um = extent.centroid_um(mask.voxel_size()).coords;
+        if self.params.placement == Placement::Even {
+            let smoothing_um = mask.voxel_size().um().into_iter().fold(0.0, f64::max);
+            let patches = cell_mesh(&mask, smoothing_um);
+            let patches = patches.patches().map(|(middle, area)| (middle - centroid_um, area));
+            return evenly(patches.collect(), self.params.n_landmarks);
         }
-        let mut rng = stream(params.seed, channel.name(), label);
+        let surface = surface_voxels(mask.inside());
+        let mut rng = stream(self.params.seed, "", self.labels.cells()[row]);
         let draw = |_| {
-            let at = total * rng.random::<f64>();
-            let rank = cumulated.partition_point(|sum| *sum <= at);
-            voxels[rank.min(voxels.len() - 1)] as usize
+            let voxel = surface[rng.random_range(0..surface.len())];
+            mask.point_um(voxel.map(|at| at as usize)) - centroid_um
         };
-        Ok(cloud(&mask, extent, (0..params.n_landmarks).map(draw)))
-    })
-    .into_iter()
-    .collect()
+        (0..self.params.n_landmarks).map(draw).collect()
+    }
+
+    fn proteins(&self, channel: &Channel) -> Result<Vec<PointCloud<ImageFrame>>> {
+        channel.check_grid(self.labels.volume())?;
+        let rows = (0..self.cells.n_cells()).into_par_iter();
+        rows.map(|row| Ok(PointCloud::new(self.protein(row, channel)?))).collect()
+    }
+
+    fn protein(&self, row: usize, channel: &Channel) -> Result<Vec<Point3<f64>>> {
+        let (image, label) = (self.labels.volume(), self.labels.cells()[row]);
+        let runs = self.cells.runs(row);
+        let values = channel.values(runs);
+        let mean = values.mean();
+        if !mean.is_finite() {
+            return Err(channel.not_finite(label));
+        }
+        let centroid_um = self.cells.extent(row).centroid_um(image.voxel_size()).coords;
+        let point = |run: Run, step: usize| {
+            let [_, n_y, _] = image.shape();
+            let at = [run.line() / n_y, run.line() % n_y, run.x().start + step];
+            image.point_um(at) - centroid_um
+        };
+        let runs = runs.iter().copied().zip(values.by_run(runs));
+        let n = self.params.n_landmarks;
+        if self.params.placement == Placement::Even {
+            return Ok(evenly(weighted(runs, mean, point), n));
+        }
+        let mut rng = stream(self.params.seed, channel.name(), label);
+        Ok(drawn(&runs.collect::<Vec<_>>(), mean, point, n, &mut rng))
+    }
+}
+
+/// The voxels of the cell above its mean, with their excess.
+fn weighted<'a>(
+    runs: impl Iterator<Item = (Run, &'a [f32])>,
+    mean: f64,
+    point: impl Fn(Run, usize) -> Point3<f64>,
+) -> Vec<(Point3<f64>, f64)> {
+    let mut weighted = Vec::new();
+    for (run, values) in runs {
+        for (step, value) in
+            values.iter().enumerate().filter(|(_, value)| f64::from(**value) > mean)
+        {
+            weighted.push((point(run, step), excess(*value, mean)));
+        }
+    }
+    weighted
+}
+
+/// `n` voxels of the cell, drawn with a probability that follows their excess; none without any.
+fn drawn(
+    runs: &[(Run, &[f32])],
+    mean: f64,
+    point: impl Fn(Run, usize) -> Point3<f64>,
+    n: usize,
+    rng: &mut impl Rng,
+) -> Vec<Point3<f64>> {
+    let mut total = 0.0;
+    let mut cumulated = Vec::with_capacity(runs.len());
+    for (_, values) in runs {
+        total += excess_of_run(values, mean)[0];
+        cumulated.push(total);
+    }
+    if total <= 0.0 {
+        return Vec::new();
+    }
+    let guide = Guide::new(&cumulated);
+    let draw = |_| {
+        let at = total * rng.random::<f64>();
+        let index = guide.first_above(at);
+        let rest = at - index.checked_sub(1).map_or(0.0, |before| cumulated[before]);
+        let (run, values) = runs[index];
+        point(run, step_of(values, mean, rest))
+    };
+    (0..n).map(draw).collect()
+}
+
+/// The first of the values at which the sum of excess passes `rest`; the last with any if rounding
+/// leaves none.
+fn step_of(values: &[f32], mean: f64, mut rest: f64) -> usize {
+    let passed = values.iter().position(|value| {
+        rest -= excess(*value, mean);
+        rest < 0.0
+    });
+    let last = || values.iter().rposition(|value| excess(*value, mean) > 0.0);
+    passed.or_else(last).unwrap_or_default()
+}
+
+/// Searches growing sums in constant time on average: begins at the first sum above the lower end
+/// of one of as many equal parts of the total (Chen & Asau 1974, doi:10.1080/05695557408974949).
+struct Guide<'a> {
+    sums: &'a [f64],
+    first_above: Vec<u32>,
+}
+
+impl<'a> Guide<'a> {
+    fn new(sums: &'a [f64]) -> Self {
+        let mut guide = Self { sums, first_above: Vec::with_capacity(sums.len()) };
+        let total = sums[sums.len() - 1];
+        let mut first = 0;
+        for part in 0..sums.len() {
+            let low = part as f64 / sums.len() as f64 * total;
+            while first + 1 < sums.len() && sums[first] <= low {
+                first += 1;
+            }
+            guide.first_above.push(first as u32);
+        }
+        guide
+    }
+
+    /// The first sum above `value`, which is less than the total.
+    fn first_above(&self, value: f64) -> usize {
+        let last = self.sums.len() - 1;
+        let part = value / self.sums[last] * self.sums.len() as f64;
+        let mut index = self.first_above[(part as usize).min(last)] as usize;
+        // Rounding may have led to the part after.
+        while index > 0 && self.sums[index - 1] > value {
+            index -= 1;
+        }
+        while index < last && self.sums[index] <= value {
+            index += 1;
+        }
+        index
+    }
 }
 
 /// A cell's cloud, turned to the axes of the tissue; it stays about the cell's centroid.
@@ -125,23 +269,23 @@ pub fn turned_to_tissue(
     PointCloud::new(cloud.points().iter().map(|point| rotation * point).collect())
 }
 
-fn for_each_cell<T: Send>(labels: &Labels, of: impl Fn(u32, &Extent) -> T + Sync) -> Vec<T> {
-    let extents = extents(labels);
-    labels.cells().par_iter().zip(&extents).map(|(&label, extent)| of(label, extent)).collect()
-}
-
-/// The voxels of a cell that share a face with what is not the cell.
-fn surface_voxels(cell: &CellMask) -> Vec<usize> {
-    let (inside, [plane, line, _]) = (cell.inside(), cell.strides());
-    let mut is_surface = vec![0_u8; inside.len()];
-    let last = inside.len() - plane;
-    for (at, is_surface) in is_surface.iter_mut().enumerate().take(last).skip(plane) {
-        let all_around = inside[at - 1] & inside[at + 1];
-        let all_around = all_around & inside[at - line] & inside[at + line];
-        let all_around = all_around & inside[at - plane] & inside[at + plane];
-        *is_surface = inside[at] & (1 - all_around);
+/// The voxels of a cell that share a face with what is not the cell, `[z, y, x]`.
+fn surface_voxels(inside: &Bits) -> Vec<[u32; 3]> {
+    let [n_z, n_y, _] = inside.shape();
+    let mut voxels = Vec::new();
+    // The cell does not reach the faces of its box.
+    for (z, y) in (1..n_z - 1).flat_map(|z| (1..n_y - 1).map(move |y| (z, y))) {
+        let line = z * n_y + y;
+        let here = inside.line(line);
+        let around = [line - n_y, line - 1, line + 1, line + n_y].map(|line| inside.line(line));
+        let along_x = next_bits(here).zip(previous_bits(here));
+        let surface =
+            here.iter().zip(along_x).enumerate().map(|(word, (here, (next, previous)))| {
+                here & !around.iter().fold(next & previous, |all, line| all & line[word])
+            });
+        for_each_one(surface, |x| voxels.push([z, y, x].map(|at| at as u32)));
     }
-    (0..is_surface.len()).filter(|index| is_surface[*index] == 1).collect()
+    voxels
 }
 
 /// `n` of these points, so that each stands for the same weight, and points of one stretch of a
@@ -176,18 +320,6 @@ fn morton(point: Vector3<f64>) -> u64 {
         let bits = digits.map(|digit| digit >> bit & 1);
         place | (bits.x | bits.y << 1 | bits.z << 2) << (3 * bit)
     })
-}
-
-/// The centres of voxels of the box, relative to the cell's centroid.
-fn cloud(
-    cell: &CellMask,
-    extent: &Extent,
-    voxels: impl Iterator<Item = usize>,
-) -> PointCloud<ImageFrame> {
-    let centroid = extent.centroid_um(cell.voxel_size()).coords;
-    PointCloud::new(
-        voxels.map(|index| -> Point3<f64> { cell.point_um(index) - centroid }).collect(),
-    )
 }
 
 /// The random numbers of one channel of one cell.

@@ -1,13 +1,14 @@
 //! From labelled cells to numbers: measurements, neighbours, landmarks and shape spaces.
 //!
 //! [`measure()`] is the whole of one specimen: [`sweep`] finds every cell in one pass, [`cell`]
-//! cuts each out, [`mesh`] draws its surface, [`shell`] its membrane, [`contacts`] its neighbours,
+//! cuts each out, [`mesh`] draws its surface, `shell` its membrane, [`contacts`] its neighbours,
 //! [`intensity`] its brightness. [`registry`] is the one list of what is measured.
 //!
 //! [`landmarks`] turns a cell, or a protein in it, into a cloud of points; [`cbe`] turns clouds
 //! of many cells into a space, and each cloud into a point of it. [`harmonics`] describes a surface
 //! so that it can be drawn again. [`mod@explode`] draws the cells of a tissue apart.
 
+mod bits;
 pub mod cbe;
 pub mod cell;
 pub mod contacts;
@@ -19,11 +20,11 @@ pub mod landmarks;
 pub mod measure;
 pub mod mesh;
 pub mod moments;
+mod pieces;
 mod points;
 pub mod registry;
-mod scan;
 pub mod shape;
-pub mod shell;
+mod shell;
 mod smooth;
 pub mod sweep;
 
@@ -34,7 +35,8 @@ pub use explode::{ExplodeAbout, ExplodeParams, Exploded, explode, explode_withou
 pub use harmonics::{CellHarmonics, Harmonics, HarmonicsParams, cell_harmonics};
 pub use intensity::Channel;
 pub use landmarks::{
-    LandmarkParams, Placement, sample_protein_landmarks, sample_shape_landmarks, turned_to_tissue,
+    LandmarkParams, Landmarks, Placement, sample_landmarks, sample_protein_landmarks,
+    sample_shape_landmarks, turned_to_tissue,
 };
 pub use measure::{CellQuality, MeasureParams, Measured, measure};
 pub use mesh::Mesh;

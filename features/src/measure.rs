@@ -9,14 +9,15 @@ use primordia_data::{CellId, CellTable, ImageFrame, Labels, Rigid, TissueFrame};
 use rayon::prelude::*;
 
 use crate::cell::CellMask;
-use crate::contacts::{Contact, Touching};
+use crate::contacts::{Contact, Touching, border_um2};
 use crate::error::{FeatureError, Result, positive};
 use crate::intensity::{Channel, Intensities, Regions};
 use crate::mesh::{cell_mesh, mask_area_um2};
+use crate::pieces::n_pieces;
 use crate::registry;
 use crate::shape::{CellShape, SurfaceShape};
 use crate::shell::membrane_shell;
-use crate::sweep::{Extent, extents};
+use crate::sweep::Cells;
 
 /// What to measure by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -127,23 +128,22 @@ pub fn measure(
         )?,
     };
     check_channels(labels, channels)?;
-    let extents = extents(labels);
-    let cells: Vec<Cell> = labels
-        .cells()
+    let found = Cells::of(labels);
+    let touching = Touching::all(&found, voxel_size);
+    let cells: Vec<Cell> = touching
         .par_iter()
-        .zip(&extents)
-        .map(|(&label, extent)| task.measure_cell(label, extent))
+        .enumerate()
+        .map(|(row, touching)| task.measure_cell(&found, row, touching))
         .collect::<Result<_>>()?;
 
-    let centroids_image_um: Vec<_> =
-        extents.iter().map(|extent| extent.centroid_um(voxel_size)).collect();
+    let centroids_image_um: Vec<_> = cells.iter().map(|cell| cell.centroid_um).collect();
     let ids = ids(specimen, labels.cells());
     Ok(Measured {
         table: shape_table(ids.clone(), &cells)?,
         intensity: intensity_table(ids, channels, &cells)?,
         centroids_tissue_um: centroids_image_um.iter().map(|p| to_tissue.point(p)).collect(),
         centroids_image_um,
-        contacts: contacts(labels, &cells),
+        contacts: contacts(&touching),
         quality: cells.into_iter().map(|cell| cell.quality).collect(),
     })
 }
@@ -159,24 +159,24 @@ struct Task<'a> {
 
 /// What is measured of one cell.
 struct Cell {
+    centroid_um: Point3<f64>,
     shape: CellShape,
     intensities: Vec<Intensities>,
-    touching: Touching,
     quality: CellQuality,
 }
 
 impl Task<'_> {
-    fn measure_cell(&self, label: u32, extent: &Extent) -> Result<Cell> {
+    fn measure_cell(&self, cells: &Cells, row: usize, touching: &Touching) -> Result<Cell> {
+        let (runs, extent) = (cells.runs(row), cells.extent(row));
         let image = self.labels.volume();
         let voxel_size = image.voxel_size();
-        let mask = CellMask::cut(self.labels, label, extent, [1; 3]);
+        let mask = CellMask::of_runs(runs, self.labels, &extent, [1; 3]);
         let mesh = cell_mesh(&mask, self.smoothing_um);
-        let touching = Touching::of(&mask, self.labels);
         let centroid_um = extent.centroid_um(voxel_size);
         let surface = SurfaceShape::of(&mesh, centroid_um, self.to_tissue);
         let shape = CellShape {
             volume_um3: extent.volume_um3(voxel_size),
-            surface_um2: mesh.area_um2(),
+            surface_um2: surface.area_um2,
             mask_surface_um2: mask_area_um2(&mask),
             semi_axes_um: extent.semi_axes_um(voxel_size),
             extents_tissue_um: surface.extents_tissue_um,
@@ -186,24 +186,29 @@ impl Task<'_> {
             roundness_deviation: surface.roundness_deviation,
             contact_cells_um2: touching.cells_um2(),
             contact_outside_um2: touching.outside_um2,
-            contact_border_um2: touching.border_um2,
+            contact_border_um2: border_um2(runs, image.shape(), voxel_size),
             n_neighbours: touching.cells.len(),
         };
 
         let shell = membrane_shell(&mask, self.membrane_um, image.shape());
         let apical = self.to_tissue.inverse().vector(&Vector3::z());
         let regions = Regions::of(&mask, &shell, centroid_um, apical);
+        let rotation = self.to_tissue.rotation();
         let intensities = self
             .channels
             .iter()
             .map(|channel| {
-                let found = Intensities::of(channel, &mask, label, &regions)?;
-                Ok(found.with_polarity(channel, &mask, centroid_um, &self.to_tissue.rotation()))
+                let values = channel.values(runs);
+                let found = Intensities::of(&values, &regions);
+                if !found.is_finite() {
+                    return Err(channel.not_finite(self.labels.cells()[row]));
+                }
+                Ok(found.with_polarity(&values, runs, image, centroid_um, &rotation))
             })
             .collect::<Result<Vec<_>>>()?;
         let quality = CellQuality {
             n_voxels: extent.n_voxels,
-            n_pieces: mask.n_pieces(),
+            n_pieces: n_pieces(runs, image.shape()[1]),
             touches_border: (0..3)
                 .any(|k| extent.first[k] == 0 || extent.end[k] == image.shape()[k]),
             all_membrane: regions.is_all_membrane(),
@@ -211,7 +216,7 @@ impl Task<'_> {
                 .filter(|&channel| intensities[channel].is_flat())
                 .collect(),
         };
-        Ok(Cell { shape, intensities, touching, quality })
+        Ok(Cell { centroid_um, shape, intensities, quality })
     }
 }
 
@@ -254,18 +259,13 @@ fn intensity_table(ids: Vec<CellId>, channels: &[Channel], cells: &[Cell]) -> Re
     Ok(CellTable::new(ids, columns, values)?)
 }
 
-/// Each pair of touching cells once, as the one with the smaller label sees it.
-fn contacts(labels: &Labels, cells: &[Cell]) -> Vec<Contact> {
-    let rows = labels.rows();
-    let seen_from = |(a, cell): (usize, &Cell)| {
-        let others = cell.touching.cells.iter();
-        let pairs = others.filter_map(|&(label, area_um2)| Some((rows.row(label)?, area_um2)));
-        pairs
-            .filter(|(b, _)| a < *b)
-            .map(|(b, area_um2)| Contact { a, b, area_um2 })
-            .collect::<Vec<_>>()
+/// Each pair of touching cells once, ordered by rows.
+fn contacts(touching: &[Touching]) -> Vec<Contact> {
+    let seen_from = |(a, touching): (usize, &Touching)| {
+        let others = touching.cells.clone().into_iter().filter(move |(b, _)| a < *b);
+        others.map(move |(b, area_um2)| Contact { a, b, area_um2 })
     };
-    cells.iter().enumerate().flat_map(seen_from).collect()
+    touching.iter().enumerate().flat_map(seen_from).collect()
 }
 
 #[cfg(test)]

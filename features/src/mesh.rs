@@ -10,12 +10,13 @@
 //! The triangles are those of marching cubes (Lorensen & Cline 1987, doi:10.1145/37402.37422);
 //! on faces with two diagonal corners inside, the corners are kept apart, so that meshes are closed.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use nalgebra::{Point3, Vector3};
 
+use crate::bits::{Bits, for_each_mixed_cube_above, for_each_one, next_bits};
 use crate::cell::CellMask;
-use crate::scan::{for_each_difference, for_each_mixed_cube};
 use crate::smooth::Field;
 
 /// A closed surface: triangles between points, counter-clockwise as seen from outside.
@@ -88,7 +89,8 @@ impl Mesh {
 pub fn cell_mesh(cell: &CellMask, smoothing_um: f64) -> Mesh {
     let field = Field::smoothed(cell, smoothing_um);
     let volume_um3 = cell.n_voxels() as f64 * cell.voxel_size().volume_um3();
-    march(&field, enclosing_level(cell, &field)).scaled_to_volume(volume_um3)
+    let level = enclosing_level(cell, &field);
+    march(&field, level).scaled_to_volume(volume_um3)
 }
 
 /// The level above which as much of the field lies as the cell is large.
@@ -102,7 +104,9 @@ pub(crate) fn enclosing_level(cell: &CellMask, field: &Field) -> f32 {
 /// of cubic voxels, and more for longer ones.
 pub fn mask_area_um2(cell: &CellMask) -> f64 {
     let mut counts = [0_u64; 256];
-    for_each_mixed_cube(cell.inside(), cell.shape(), |_, corners| counts[corners] += 1);
+    for z in 0..cell.shape()[0] - 1 {
+        for_each_mixed_cube_above(cell.inside(), z, |_, corners| counts[corners] += 1);
+    }
     let [dz, dy, dx] = cell.voxel_size().um();
     let middle = |edge: u8| {
         let (a, b) = EDGES[usize::from(edge)];
@@ -118,15 +122,33 @@ pub fn mask_area_um2(cell: &CellMask) -> f64 {
 
 /// The level above which `n_above` of the values lie.
 fn level_enclosing(values: &[f32], n_above: usize) -> f32 {
-    let mut values: Vec<f32> = values.iter().copied().filter(|value| *value > 0.0).collect();
-    if values.len() <= n_above {
-        return values.into_iter().fold(f32::MAX, f32::min) / 2.0;
+    /// Almost always the level is one of the few values of the cell's surface.
+    const SURFACE: Range<f32> = 0.25..0.75;
+    level_between(values, n_above, SURFACE)
+        .or_else(|| level_between(values, n_above, 0.0..f32::INFINITY))
+        .unwrap_or_else(|| {
+            let positive = values.iter().copied().filter(|value| *value > 0.0);
+            positive.fold(f32::MAX, f32::min) / 2.0
+        })
+}
+
+/// The level above which `n_above` of the values lie, if it is above the start of `range` and not
+/// above its end.
+fn level_between(values: &[f32], n_above: usize, range: Range<f32>) -> Option<f32> {
+    let n_beyond =
+        values.iter().fold(0_u32, |n, value| n.wrapping_add(u32::from(*value > range.end)));
+    let rank = n_above.checked_sub(n_beyond as usize).filter(|rank| *rank > 0)?;
+    let within = |value: &f32| *value > range.start && *value <= range.end;
+    let mut values: Vec<f32> = values.iter().copied().filter(within).collect();
+    if rank >= values.len() {
+        return None;
     }
-    let (above, &mut next, _) = values.select_nth_unstable_by(n_above, |a, b| b.total_cmp(a));
+    let (above, &mut next, _) = values.select_nth_unstable_by(rank, |a, b| b.total_cmp(a));
     let (lowest, highest) =
         above.iter().fold((f32::MAX, 0.0_f32), |(low, high), v| (low.min(*v), high.max(*v)));
+    let level = f32::midpoint(lowest, next);
     // Where ties leave nothing above the level, it moves below the top.
-    f32::midpoint(lowest, next).min(0.999 * highest)
+    Some(if n_beyond == 0 { level.min(0.999 * highest) } else { level })
 }
 
 /// The corners of a cube are numbered 4 z + 2 y + x; each edge joins two that differ in one bit.
@@ -195,72 +217,95 @@ fn triangles_of(corners_inside: usize) -> Vec<[u8; 3]> {
 
 /// The surface where `field` passes `level`.
 fn march(field: &Field, level: f32) -> Mesh {
-    let above: Vec<u8> = field.values.iter().map(|value| u8::from(*value > level)).collect();
-    let (vertices, edges) = vertices(field, &above, level);
-    let strides = [1, field.shape[2], field.shape[1] * field.shape[2]];
-    let mut triangles = Vec::new();
-    for_each_mixed_cube(&above, field.shape, |[z, y, x], corners| {
-        let here = z * strides[2] + y * strides[1] + x;
-        for triangle in &TRIANGLES[corners] {
-            triangles.push(triangle.map(|edge| {
-                let (first, second) = EDGES[usize::from(edge)];
-                let axis = (first ^ second).trailing_zeros() as usize;
-                let corner = (0..3).map(|k| (first >> k & 1) * strides[k]).sum::<usize>();
-                edges.vertex(here + corner, axis)
+    let above = above(field, level);
+    let [n_z, n_y, n_x] = field.shape;
+    let plane = n_y * n_x;
+    let mut vertices = Vertices { field, level, points: Vec::new(), on_edges: vec![0; 5 * plane] };
+    let (mut triangles, table) = (Vec::new(), &*TRIANGLES);
+    vertices.add_plane(&above, 0);
+    for z in 1..n_z {
+        vertices.add_ahead(&above, z - 1);
+        vertices.add_plane(&above, z);
+        let edges = EDGES.map(|(first, second)| {
+            let axis = (first ^ second).trailing_zeros() as usize;
+            vertices.place(axis, z - 1 + (first >> 2)) + (first >> 1 & 1) * n_x + (first & 1)
+        });
+        for_each_mixed_cube_above(&above, z - 1, |[y, x], corners| {
+            let cube = y * n_x + x;
+            triangles.extend(table[corners].iter().map(|triangle| {
+                triangle.map(|edge| vertices.on_edges[cube + edges[usize::from(edge)]])
             }));
-        }
-    });
-    Mesh { vertices, triangles }
-}
-
-/// From an edge of the grid to the vertex on it: for each axis (0 is x), the edges with a vertex
-/// in ascending order, and where in that order each line of voxels begins.
-struct Edges {
-    voxels: [Vec<u32>; 3],
-    line_starts: [Vec<u32>; 3],
-    first_vertices: [u32; 3],
-    line_length: usize,
-}
-
-impl Edges {
-    /// The vertex on the edge that leads from `voxel` along `axis`.
-    fn vertex(&self, voxel: usize, axis: usize) -> u32 {
-        let line = voxel / self.line_length;
-        let [start, end] = [line, line + 1].map(|line| self.line_starts[axis][line] as usize);
-        let in_line = &self.voxels[axis][start..end];
-        let rank = in_line.binary_search(&(voxel as u32)).unwrap_or_default();
-        self.first_vertices[axis] + (start + rank) as u32
+        });
     }
+    Mesh { vertices: vertices.points, triangles }
+}
+
+/// Where the field is above the level.
+fn above(field: &Field, level: f32) -> Bits {
+    let mut above = Bits::empty(field.shape);
+    for (words, values) in above.lines_mut().zip(field.values.chunks_exact(field.shape[2])) {
+        for (word, values) in words.iter_mut().zip(values.chunks(64)) {
+            let bits = values.iter().rev();
+            *word = bits.fold(0, |word, value| word << 1 | u64::from(*value > level));
+        }
+    }
+    above
 }
 
 /// A vertex for every edge of the grid whose ends lie on either side of the level.
-fn vertices(field: &Field, above: &[u8], level: f32) -> (Vec<Point3<f64>>, Edges) {
-    let [_, n_y, n_x] = field.shape;
-    let mut points = Vec::new();
-    let mut edges = Edges {
-        voxels: Default::default(),
-        line_starts: Default::default(),
-        first_vertices: [0; 3],
-        line_length: n_x,
-    };
-    for axis in 0..3 {
-        edges.first_vertices[axis] = points.len() as u32;
-        let stride = [1, n_x, n_y * n_x][axis];
-        for (line, first) in (0..above.len()).step_by(n_x).enumerate() {
-            edges.line_starts[axis].push(edges.voxels[axis].len() as u32);
-            let length = n_x - usize::from(axis == 0);
-            let Some(ahead) = above.get(first + stride..first + stride + length) else { continue };
-            for_each_difference(&above[first..first + length], ahead, |x| {
-                let (a, b) = (field.values[first + x], field.values[first + x + stride]);
-                let mut point = field.point_um([line / n_y, line % n_y, x]);
-                point[axis] += f64::from((level - a) / (b - a)) * field.spacing_um()[2 - axis];
-                points.push(point);
-                edges.voxels[axis].push((first + x) as u32);
-            });
-        }
-        edges.line_starts[axis].push(edges.voxels[axis].len() as u32);
+struct Vertices<'a> {
+    field: &'a Field,
+    level: f32,
+    points: Vec<Point3<f64>>,
+    /// The vertices on the edges that lead ahead from the voxels of a plane: along x and y for
+    /// even planes, the same for odd ones, and along z. Later planes take the place of earlier.
+    on_edges: Vec<u32>,
+}
+
+impl Vertices<'_> {
+    /// Where in `on_edges` those of plane `z` begin that lie along `axis` (0 is x).
+    fn place(&self, axis: usize, z: usize) -> usize {
+        let part = if axis == 2 { 4 } else { 2 * (z % 2) + axis };
+        part * self.field.shape[1] * self.field.shape[2]
     }
-    (points, edges)
+
+    /// Adds the vertices along x and y in plane `z`.
+    fn add_plane(&mut self, above: &Bits, z: usize) {
+        let n_y = self.field.shape[1];
+        for y in 0..n_y {
+            let here = above.line(z * n_y + y);
+            self.add_line([z, y], 0, here.iter().zip(next_bits(here)).map(|(a, b)| a ^ b));
+            if y + 1 < n_y {
+                let next = above.line(z * n_y + y + 1);
+                self.add_line([z, y], 1, here.iter().zip(next).map(|(a, b)| a ^ b));
+            }
+        }
+    }
+
+    /// Adds the vertices along z between plane `z` and the next.
+    fn add_ahead(&mut self, above: &Bits, z: usize) {
+        let n_y = self.field.shape[1];
+        for y in 0..n_y {
+            let [here, next] = [z, z + 1].map(|z| above.line(z * n_y + y));
+            self.add_line([z, y], 2, here.iter().zip(next).map(|(a, b)| a ^ b));
+        }
+    }
+
+    /// Adds the vertices where the edges along `axis` from a line have ends on either side.
+    fn add_line(&mut self, [z, y]: [usize; 2], axis: usize, edges: impl Iterator<Item = u64>) {
+        let (field, level) = (self.field, self.level);
+        let [_, n_y, n_x] = field.shape;
+        let stride = [1, n_x, n_y * n_x][axis];
+        let first = self.place(axis, z) + y * n_x;
+        for_each_one(edges, |x| {
+            let voxel = (z * n_y + y) * n_x + x;
+            let (a, b) = (field.values[voxel], field.values[voxel + stride]);
+            let mut point = field.point_um([z, y, x]);
+            point[axis] += f64::from((level - a) / (b - a)) * field.spacing_um()[2 - axis];
+            self.on_edges[first + x] = self.points.len() as u32;
+            self.points.push(point);
+        });
+    }
 }
 
 #[cfg(test)]

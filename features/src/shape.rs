@@ -32,6 +32,7 @@ pub struct CellShape {
 
 /// What the surface alone tells.
 pub(crate) struct SurfaceShape {
+    pub(crate) area_um2: f64,
     pub(crate) extents_tissue_um: Vector3<f64>,
     pub(crate) extents_principal_um: Vector3<f64>,
     pub(crate) distal_um: Vector3<f64>,
@@ -46,44 +47,93 @@ impl SurfaceShape {
         centroid_um: Point3<f64>,
         to_tissue: &Rigid<ImageFrame, TissueFrame>,
     ) -> Self {
-        let patches: Vec<(Vector3<f64>, f64)> =
-            mesh.patches().map(|(middle, area)| (middle - centroid_um, area)).collect();
-        let vertices: Vec<Vector3<f64>> =
-            mesh.vertices().iter().map(|vertex| vertex - centroid_um).collect();
-        let (middle, axes) = principal_axes(&patches);
-        let principal = spread(vertices.iter().map(|vertex| axes.transpose() * vertex));
-        let distal = vertices
-            .iter()
-            .copied()
+        let patches: Vec<Patch> = mesh
+            .patches()
+            .map(|(middle, area)| {
+                let place = middle - centroid_um;
+                Patch { place, radius: place.norm(), area }
+            })
+            .collect();
+        let sums = Sums::of(&patches);
+        let vertices = || mesh.vertices().iter().map(|vertex| vertex - centroid_um);
+        let axes = sums.covariance().symmetric_eigen().eigenvectors;
+        let to_axes = axes.transpose();
+        let principal = spread(vertices().map(|vertex| to_axes * vertex));
+        let distal = vertices()
             .max_by(|a, b| a.norm_squared().total_cmp(&b.norm_squared()))
             .unwrap_or_default();
         let mut sorted = principal;
         sorted.as_mut_slice().sort_by(|a, b| b.total_cmp(a));
+        // Takes the ellipsoid of the principal lengths to the ball of radius 1.
+        let to_ball = Matrix3::from_diagonal(&principal.map(|length| 2.0 / length)) * to_axes;
         let rotation = to_tissue.rotation();
+        let deviations = deviations(&patches, &sums, &to_ball);
         Self {
-            extents_tissue_um: spread(vertices.iter().map(|vertex| rotation * vertex)),
+            area_um2: sums.area,
+            extents_tissue_um: spread(vertices().map(|vertex| rotation * vertex)),
             extents_principal_um: sorted,
             distal_um: to_tissue.vector(&distal),
-            sphericity_deviation: sphericity_deviation(&patches),
-            roundness_deviation: roundness_deviation(&patches, middle, &axes, principal / 2.0),
+            sphericity_deviation: deviations[0],
+            roundness_deviation: deviations[1],
         }
     }
 }
 
-/// The mean of a surface and its principal axes as columns.
-fn principal_axes(patches: &[(Vector3<f64>, f64)]) -> (Vector3<f64>, Matrix3<f64>) {
-    let middle = mean(patches, |point| point);
-    let covariance = mean(patches, |point| (point - middle) * (point - middle).transpose());
-    (middle, covariance.symmetric_eigen().eigenvectors)
+/// A triangle of the surface: a node of the quadrature.
+struct Patch {
+    /// Its middle, from the centroid.
+    place: Vector3<f64>,
+    radius: f64,
+    area: f64,
 }
 
-/// The integral over the surface, per area.
-fn mean<T>(patches: &[(Vector3<f64>, f64)], of: impl Fn(Vector3<f64>) -> T) -> T
-where
-    T: std::ops::Mul<f64, Output = T> + std::iter::Sum + std::ops::Div<f64, Output = T>,
-{
-    let total: f64 = patches.iter().map(|(_, area)| area).sum();
-    patches.iter().map(|(point, area)| of(*point) * *area).sum::<T>() / total
+/// Integrals over a surface.
+#[derive(Default)]
+struct Sums {
+    area: f64,
+    radius: f64,
+    places: Vector3<f64>,
+    products: Matrix3<f64>,
+}
+
+impl Sums {
+    fn of(patches: &[Patch]) -> Self {
+        let mut sums = Self::default();
+        for patch in patches {
+            let place = patch.place * patch.area;
+            sums.area += patch.area;
+            sums.radius += patch.radius * patch.area;
+            sums.places += place;
+            sums.products += place * patch.place.transpose();
+        }
+        sums
+    }
+
+    /// The mean place.
+    fn middle(&self) -> Vector3<f64> {
+        self.places / self.area
+    }
+
+    /// About the middle, which is so close to the centroid that nothing cancels badly.
+    fn covariance(&self) -> Matrix3<f64> {
+        self.products / self.area - self.middle() * self.middle().transpose()
+    }
+}
+
+/// `sphericity_deviation`: 1 − mean |r / mean(r) − 1| of the distances r from the centroid to the
+/// surface. `roundness_deviation`: 1 − mean (|D − r| / D), where D is the distance from the middle
+/// to the ellipsoid of the principal lengths along the ray through the surface point, and r the
+/// distance to that point.
+fn deviations(patches: &[Patch], sums: &Sums, to_ball: &Matrix3<f64>) -> [f64; 2] {
+    let (mean_radius, middle) = (sums.radius / sums.area, to_ball * sums.middle());
+    let (mut from_ball, mut from_ellipsoid) = (0.0, 0.0);
+    for patch in patches {
+        from_ball += (patch.radius / mean_radius - 1.0).abs() * patch.area;
+        // r / D: where on its ray, in units of the ellipsoid, the point lies.
+        let position = (to_ball * patch.place - middle).norm();
+        from_ellipsoid += (1.0 - position).abs() * patch.area;
+    }
+    [1.0 - from_ball / sums.area, 1.0 - from_ellipsoid / sums.area]
 }
 
 /// Largest minus smallest coordinate, per axis.
@@ -91,25 +141,4 @@ fn spread(points: impl Iterator<Item = Vector3<f64>>) -> Vector3<f64> {
     let start = (Vector3::repeat(f64::INFINITY), Vector3::repeat(f64::NEG_INFINITY));
     let (low, high) = points.fold(start, |(low, high), point| (low.inf(&point), high.sup(&point)));
     high - low
-}
-
-/// 1 − mean |r / mean(r) − 1| of the distances r from the centroid to the surface.
-fn sphericity_deviation(patches: &[(Vector3<f64>, f64)]) -> f64 {
-    let radius = mean(patches, |point| point.norm());
-    1.0 - mean(patches, |point| (point.norm() / radius - 1.0).abs())
-}
-
-/// 1 − mean (|D − r| / D), where D is the distance from the middle to the ellipsoid with these
-/// semi-axes along the ray through the surface point, and r the distance to that point.
-fn roundness_deviation(
-    patches: &[(Vector3<f64>, f64)],
-    middle: Vector3<f64>,
-    axes: &Matrix3<f64>,
-    semi_axes: Vector3<f64>,
-) -> f64 {
-    1.0 - mean(patches, |point| {
-        // r / D: where on its ray, in units of the ellipsoid, the point lies.
-        let position = (axes.transpose() * (point - middle)).component_div(&semi_axes).norm();
-        (1.0 - position).abs()
-    })
 }

@@ -1,7 +1,10 @@
 //! How deep inside its cell each voxel lies: the membrane shell and what it encloses.
 
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use crate::bits::{Bits, set};
 use crate::cell::CellMask;
-use crate::scan::for_each_difference;
 
 /// Voxels whose depth is the shell's thickness are in it, rounding or not.
 const ROUNDING: f32 = 1.0 + 1e-5;
@@ -11,81 +14,124 @@ const ROUNDING: f32 = 1.0 + 1e-5;
 /// The border is where faces of voxels part the cell from what is not the cell. Where the image
 /// ends (`image_shape`, `[z, y, x]`) nobody knows, so there is no border.
 ///
-/// Exact: the squared distance from a centre to the box of another voxel is a sum over axes, so
-/// its minimum is found axis by axis (Felzenszwalb & Huttenlocher 2012,
-/// doi:10.4086/toc.2012.v008a019), looking no further than the thickness.
-pub fn membrane_shell(cell: &CellMask, thickness_um: f64, image_shape: [usize; 3]) -> Vec<bool> {
-    let [n_z, n_y, n_x] = cell.shape();
-    let gaps = cell.voxel_size().um().map(|side| squared_gaps(side, thickness_um));
-    let in_image = [0, 1, 2].map(|axis| range_in_image(cell, image_shape, axis));
-    let mut along_x = vec![f32::INFINITY; n_z * n_y * n_x];
-    let lines = cell.inside().chunks_exact(n_x).zip(along_x.chunks_exact_mut(n_x));
-    for (line, (inside, distances)) in lines.enumerate() {
-        if in_image[0].contains(&(line / n_y)) && in_image[1].contains(&(line % n_y)) {
-            let x = in_image[2].clone();
-            line_distances(&inside[x.clone()], &gaps[2], &mut distances[x]);
+/// Exact: a centre is near a voxel outside if it is near that voxel's box, so that what is outside
+/// grows by all steps from one to the other, whole lines of bits at once.
+pub(crate) fn membrane_shell(cell: &CellMask, thickness_um: f64, image_shape: [usize; 3]) -> Bits {
+    let mut steps = steps_within(thickness_um, cell);
+    steps.sort_by_key(|step| Reverse(step.reach_x));
+    let outside = outside(cell, image_shape);
+    let mut shell = Bits::empty(cell.shape());
+    for steps in steps.chunk_by(|a, b| a.reach_x == b.reach_x) {
+        let grown = grown_along_x(&outside, steps[0].reach_x);
+        for step in steps {
+            add_moved(&mut shell, &grown, cell.inside(), step);
+            // Of a thick shell, the first and widest steps leave nothing to do.
+            if shell == *cell.inside() {
+                return shell;
+            }
         }
     }
-    let mut along_y = along_x.clone();
-    let plane = n_y * n_x;
-    for (input, out) in along_x.chunks_exact(plane).zip(along_y.chunks_exact_mut(plane)) {
-        nearest_of_blocks(input, out, n_x, &gaps[1]);
-    }
-    let mut along_z = along_x;
-    along_z.copy_from_slice(&along_y);
-    nearest_of_blocks(&along_y, &mut along_z, plane, &gaps[0]);
-    let limit = (thickness_um * thickness_um) as f32 * ROUNDING;
-    let in_shell = |(distance, inside): (&f32, &u8)| *inside == 1 && *distance <= limit;
-    along_z.iter().zip(cell.inside()).map(in_shell).collect()
+    shell
 }
 
-/// Squared distances in µm² from a centre to the boxes of the voxels 1, 2, … steps away, as far as
-/// `reach_um`.
-fn squared_gaps(side_um: f64, reach_um: f64) -> Vec<f32> {
-    let n_steps = (reach_um / side_um + 0.5).floor() as usize + 1;
-    (1..=n_steps).map(|step| ((step as f64 - 0.5) * side_um).powi(2) as f32).collect()
+/// So many planes and lines from one voxel to another, and how far they may be apart along x.
+struct Step {
+    planes: isize,
+    lines: isize,
+    reach_x: usize,
+}
+
+/// All steps within a cell's box from a voxel to others of whose boxes its centre is in reach.
+fn steps_within(reach_um: f64, cell: &CellMask) -> Vec<Step> {
+    let limit = (reach_um * reach_um) as f32 * ROUNDING;
+    let gaps = [0, 1, 2]
+        .map(|axis| squared_gaps(cell.voxel_size().um()[axis], reach_um, cell.shape()[axis]));
+    let mut steps = Vec::new();
+    for (planes, gap_z) in gaps[0].iter().enumerate() {
+        for (lines, gap_y) in gaps[1].iter().enumerate() {
+            let n_in_reach = gaps[2].partition_point(|gap_x| gap_x + gap_y + gap_z <= limit);
+            let Some(reach_x) = n_in_reach.checked_sub(1) else { break };
+            for (planes, lines) in
+                both_ways(planes).flat_map(|z| both_ways(lines).map(move |y| (z, y)))
+            {
+                steps.push(Step { planes, lines, reach_x });
+            }
+        }
+    }
+    steps
+}
+
+/// `n` steps ahead and `n` back.
+fn both_ways(n: usize) -> impl Iterator<Item = isize> {
+    let n = n as isize;
+    [n, -n].into_iter().take(if n == 0 { 1 } else { 2 })
+}
+
+/// Squared distances in µm² from a centre to the boxes of the voxels 0, 1, 2, … steps away, as far
+/// as `reach_um` and the box of `n_voxels` go.
+fn squared_gaps(side_um: f64, reach_um: f64, n_voxels: usize) -> Vec<f32> {
+    let n_steps = ((reach_um / side_um + 0.5).floor() as usize).saturating_add(1).min(n_voxels - 1);
+    let gap = |step: usize| (step as f64 - 0.5).max(0.0) * side_um;
+    (0..=n_steps).map(|step| gap(step).powi(2) as f32).collect()
+}
+
+/// What of the box is in the image, but not the cell's.
+fn outside(cell: &CellMask, image_shape: [usize; 3]) -> Bits {
+    let [z, y, x] = [0, 1, 2].map(|axis| range_in_image(cell, image_shape, axis));
+    let n_y = cell.shape()[1];
+    let mut outside = Bits::empty(cell.shape());
+    for line in z.flat_map(|z| y.clone().map(move |y| z * n_y + y)) {
+        let words = outside.line_mut(line);
+        set(words, x.clone());
+        for (outside, inside) in words.iter_mut().zip(cell.inside().line(line)) {
+            *outside &= !inside;
+        }
+    }
+    outside
 }
 
 /// Which indices of the box along `axis` lie in the image.
-fn range_in_image(cell: &CellMask, image: [usize; 3], axis: usize) -> std::ops::Range<usize> {
+fn range_in_image(cell: &CellMask, image: [usize; 3], axis: usize) -> Range<usize> {
     let origin = cell.origin()[axis];
     let first = (-origin).max(0) as usize;
     let end = (image[axis] as isize - origin).clamp(0, cell.shape()[axis] as isize) as usize;
     first..end
 }
 
-/// For each voxel of a line, the squared distance to the nearest voxel outside the cell; what is
-/// not in reach stays as it is.
-fn line_distances(inside: &[u8], gaps: &[f32], distances: &mut [f32]) {
-    for (distance, inside) in distances.iter_mut().zip(inside) {
-        *distance = if *inside == 1 { f32::INFINITY } else { 0.0 };
-    }
-    for_each_difference(&inside[..inside.len() - 1], &inside[1..], |x| {
-        // Voxels x and x + 1 differ: the distance grows from here into the cell.
-        for (step, &gap) in gaps.iter().enumerate() {
-            let at = if inside[x] == 1 { x.checked_sub(step) } else { Some(x + 1 + step) };
-            match at.filter(|at| inside.get(*at) == Some(&1)) {
-                Some(at) => distances[at] = distances[at].min(gap),
-                None => break,
-            }
+/// All voxels at most `reach` steps along x from a voxel of the set.
+fn grown_along_x(bits: &Bits, reach: usize) -> Bits {
+    let mut grown = bits.clone();
+    for line in grown.lines_mut() {
+        for _ in 0..reach {
+            grow_by_one(line);
         }
-    });
+    }
+    grown
 }
 
-/// Each value of each block becomes the least of it and, plus the gap, of its counterparts in the
-/// blocks around.
-fn nearest_of_blocks(input: &[f32], out: &mut [f32], len: usize, gaps: &[f32]) {
-    let n_blocks = input.len() / len;
-    for (block, out) in out.chunks_exact_mut(len).enumerate() {
-        for (step, gap) in (1..).zip(gaps) {
-            let before = block.checked_sub(step);
-            let after = Some(block + step).filter(|other| *other < n_blocks);
-            for other in before.into_iter().chain(after) {
-                let other = &input[other * len..][..len];
-                for (out, value) in out.iter_mut().zip(other) {
-                    *out = out.min(value + gap);
-                }
-            }
+fn grow_by_one(line: &mut [u64]) {
+    let mut before = 0;
+    for index in 0..line.len() {
+        let here = line[index];
+        let after = line.get(index + 1).map_or(0, |after| after << 63);
+        line[index] |= here << 1 | before | here >> 1 | after;
+        before = here >> 63;
+    }
+}
+
+/// Adds to the shell what of the cell is one step from `bits`.
+fn add_moved(shell: &mut Bits, bits: &Bits, inside: &Bits, step: &Step) {
+    let [n_z, n_y, _] = bits.shape();
+    let n_lines = n_y - step.lines.unsigned_abs();
+    let [first, from_first] = [-step.lines, step.lines].map(|lines| lines.max(0) as usize);
+    for z in 0..n_z {
+        let from_z = z.checked_add_signed(step.planes).filter(|from_z| *from_z < n_z);
+        let Some(from_z) = from_z else { continue };
+        let first = z * n_y + first;
+        let from = bits.line_block(from_z * n_y + from_first, n_lines);
+        let words = from.iter().zip(inside.line_block(first, n_lines));
+        for (shell, (from, inside)) in shell.line_block_mut(first, n_lines).iter_mut().zip(words) {
+            *shell |= from & inside;
         }
     }
 }
@@ -111,8 +157,12 @@ mod tests {
             let labels = Labels::from_voxels(voxels, VoxelSize::from_um(um).unwrap()).unwrap();
             let cell = only_cell(&labels, [2; 3]);
             let shell = membrane_shell(&cell, thickness_um, [4, 5, 6]);
-            for (index, &found) in shell.iter().enumerate().filter(|(i, _)| cell.inside()[*i] == 1) {
-                let here = cell.in_image(cell.position(index));
+            for at in ndarray::indices(cell.shape()).into_iter().map(|(z, y, x)| [z, y, x]) {
+                if !cell.inside().contains(at) {
+                    prop_assert!(!shell.contains(at));
+                    continue;
+                }
+                let here = cell.in_image(at);
                 let nearest = labels.volume().voxels().indexed_iter()
                     .filter(|(_, label)| **label == 0)
                     .map(|((z, y, x), _)| {
@@ -124,7 +174,7 @@ mod tests {
                     })
                     .fold(f64::INFINITY, f64::min);
                 prop_assume!((nearest - thickness_um).abs() > 1e-4);
-                prop_assert_eq!(found, nearest < thickness_um);
+                prop_assert_eq!(shell.contains(at), nearest < thickness_um);
             }
         }
     }

@@ -1,7 +1,10 @@
 //! One cell's mask as a smooth field, on a grid no finer than its smoothness needs.
 
+use std::ops::Range;
+
 use nalgebra::{Point3, Vector3};
 
+use crate::bits::for_each_run;
 use crate::cell::CellMask;
 
 /// Kernels end at this many standard deviations.
@@ -115,45 +118,49 @@ impl Field {
             first + 0.5 * (spacing_um[k] - side_um[k]) - padding[k] as f64 * spacing_um[k]
         });
         let mut values = vec![0.0_f32; shape.iter().product()];
-        let [n_z, n_y, n_x] = cell.shape();
         let weight = 1.0 / merged.iter().product::<usize>() as f32;
-        for z in tight[0]..n_z - tight[0] {
-            for y in tight[1]..n_y - tight[1] {
-                let line = &cell.inside()[(z * n_y + y) * n_x..][tight[2]..n_x - tight[2]];
-                let [z, y] =
-                    [(z, 0), (y, 1)].map(|(at, k)| (at - tight[k]) / merged[k] + padding[k]);
+        let n_y = cell.shape()[1];
+        for (line, inside) in cell.inside().lines().enumerate() {
+            for_each_run(inside.iter().copied(), |x| {
+                let [z, y] = [(line / n_y, 0), (line % n_y, 1)]
+                    .map(|(at, k)| (at - tight[k]) / merged[k] + padding[k]);
                 let out = &mut values[(z * shape[1] + y) * shape[2] + padding[2]..];
-                for (out, voxels) in out.iter_mut().zip(line.chunks(merged[2])) {
-                    *out += weight * voxels.iter().map(|voxel| f32::from(*voxel)).sum::<f32>();
-                }
-            }
+                add_run(out, x.start - tight[2]..x.end - tight[2], merged[2], weight);
+            });
         }
         Self { values, shape, first_um, spacing_um }
     }
 
+    /// Along x and y plane by plane, then along z; past what is empty anyway.
     fn convolve(&mut self, kernels: &[Vec<f32>; 3]) {
-        let [_, n_y, n_x] = self.shape;
+        let [n_z, n_y, n_x] = self.shape;
         let plane = n_y * n_x;
-        let mut along_x = vec![0.0; self.values.len()];
-        let reach = kernels[2].len() - 1;
-        let mut padded = vec![0.0; n_x + 2 * reach];
-        for (line, out) in self.values.chunks_exact(n_x).zip(along_x.chunks_exact_mut(n_x)) {
-            if line.iter().all(|value| *value == 0.0) {
-                continue;
-            }
-            padded[reach..reach + n_x].copy_from_slice(line);
-            for (offset, weight) in taps(&kernels[2]) {
-                let from = (reach as isize + offset) as usize;
-                add_scaled(out, &padded[from..from + n_x], weight);
-            }
+        let [reach_z, reach_y, reach_x] = [0, 1, 2].map(|k| kernels[k].len() - 1);
+        let mut blurred = vec![0.0; self.values.len()];
+        let mut margins = Margins::new([n_y, n_x], [reach_y, reach_x]);
+        let planes = self.values.chunks_exact(plane).zip(blurred.chunks_exact_mut(plane));
+        // Of each plane, the lines that are not empty.
+        let lines: Vec<Range<usize>> = planes
+            .map(|(values, blurred)| match lines_with_values(values, n_x) {
+                lines if lines.is_empty() => lines,
+                lines => margins.blur(values, lines, blurred, [&kernels[1], &kernels[2]]),
+            })
+            .collect();
+        let nothing = vec![0.0; plane];
+        for (z, values) in self.values.chunks_exact_mut(plane).enumerate() {
+            let around = z.saturating_sub(reach_z)..(z + reach_z + 1).min(n_z);
+            let around = || lines[around.clone()].iter().filter(|lines| !lines.is_empty());
+            let first = around().map(|lines| lines.start).min().unwrap_or_default();
+            let end = around().map(|lines| lines.end).max().unwrap_or_default();
+            let range = first * n_x..end * n_x;
+            let blurred = |z: Option<usize>| match z.filter(|z| *z < n_z) {
+                Some(z) => &blurred[z * plane..][range.clone()],
+                None => &nothing[range.clone()],
+            };
+            weigh(&mut values[range.clone()], &kernels[0], |step| {
+                [blurred(z.checked_sub(step)), blurred(Some(z + step))]
+            });
         }
-        // Along y, then along z: whole lines, or whole planes, are added to one another.
-        let mut along_y = std::mem::take(&mut self.values);
-        for (input, out) in along_x.chunks_exact(plane).zip(along_y.chunks_exact_mut(plane)) {
-            blend_blocks(input, out, n_x, &kernels[1]);
-        }
-        self.values = along_x;
-        blend_blocks(&along_y, &mut self.values, plane, &kernels[0]);
     }
 
     /// Empties the faces of the box, so that surfaces close inside.
@@ -179,28 +186,85 @@ fn half_kernel(sigma_voxels: f64) -> Vec<f32> {
     weights.iter().map(|weight| (weight / total) as f32).collect()
 }
 
-fn taps(half_kernel: &[f32]) -> impl Iterator<Item = (isize, f32)> {
-    let reach = half_kernel.len() as isize - 1;
-    (-reach..=reach).map(|offset| (offset, half_kernel[offset.unsigned_abs()]))
-}
-
-/// Each block of `len` values becomes the weighted sum of the blocks around it.
-fn blend_blocks(input: &[f32], out: &mut [f32], len: usize, half_kernel: &[f32]) {
-    let n_blocks = (input.len() / len) as isize;
-    for (block, out) in out.chunks_exact_mut(len).enumerate() {
-        out.fill(0.0);
-        for (offset, weight) in taps(half_kernel) {
-            let from = block as isize + offset;
-            if (0..n_blocks).contains(&from) {
-                add_scaled(out, &input[from as usize * len..][..len], weight);
-            }
-        }
+/// Adds voxels `x` of a line to the means over blocks of `merged` voxels.
+fn add_run(means: &mut [f32], x: Range<usize>, merged: usize, weight: f32) {
+    let (first, last) = (x.start / merged, (x.end - 1) / merged);
+    for (block, mean) in (first..).zip(&mut means[first..=last]) {
+        let n_voxels = x.end.min((block + 1) * merged) - x.start.max(block * merged);
+        *mean += weight * n_voxels as f32;
     }
 }
 
-fn add_scaled(out: &mut [f32], values: &[f32], weight: f32) {
-    for (out, value) in out.iter_mut().zip(values) {
-        *out += weight * value;
+/// The lines of a plane from the first to the last that is not empty.
+fn lines_with_values(plane: &[f32], n_x: usize) -> Range<usize> {
+    let has_values = |line: &[f32]| line.iter().any(|value| *value > 0.0);
+    let Some(first) = plane.chunks_exact(n_x).position(has_values) else { return 0..0 };
+    let last = plane.chunks_exact(n_x).rposition(has_values).unwrap_or(first);
+    first..last + 1
+}
+
+/// One plane at a time, with margins of zeros as wide as kernels reach along x, and twice along y:
+/// lines do not meet, so that all of them are one long line.
+struct Margins {
+    shape: [usize; 2],  // y, x
+    margin: [usize; 2], // y, x
+    values: Vec<f32>,
+    along_x: Vec<f32>,
+    along_y: Vec<f32>,
+}
+
+impl Margins {
+    fn new(shape: [usize; 2], margin: [usize; 2]) -> Self {
+        let nothing = vec![0.0; (shape[0] + 4 * margin[0]) * (shape[1] + 2 * margin[1])];
+        Self { shape, margin, values: nothing.clone(), along_x: nothing.clone(), along_y: nothing }
+    }
+
+    /// Blurs a plane, which is empty but for `lines`, along x, then along y; gives the lines of
+    /// `out` that this fills.
+    fn blur(
+        &mut self,
+        plane: &[f32],
+        lines: Range<usize>,
+        out: &mut [f32],
+        [kernel_y, kernel_x]: [&[f32]; 2],
+    ) -> Range<usize> {
+        let ([n_y, n_x], [margin_y, margin_x]) = (self.shape, self.margin);
+        let stride = n_x + 2 * margin_x;
+        let start = |line: usize| line * stride + margin_x;
+        let end = 2 * margin_y + lines.len();
+        for (line, values) in
+            (2 * margin_y..).zip(plane.chunks_exact(n_x).take(lines.end).skip(lines.start))
+        {
+            self.values[start(line)..][..n_x].copy_from_slice(values);
+        }
+        let first = start(2 * margin_y);
+        weigh(&mut self.along_x[first..start(end - 1) + n_x], kernel_x, |step| {
+            [&self.values[first - step..], &self.values[first + step..]]
+        });
+        self.along_x[end * stride..(end + 2 * margin_y) * stride].fill(0.0);
+        let first = start(margin_y);
+        weigh(&mut self.along_y[first..start(end + margin_y - 1) + n_x], kernel_y, |step| {
+            [&self.along_x[first - step * stride..], &self.along_x[first + step * stride..]]
+        });
+        let filled = lines.start.saturating_sub(margin_y)..(lines.end + margin_y).min(n_y);
+        for line in filled.clone() {
+            let from = start(line + 2 * margin_y - lines.start);
+            out[line * n_x..][..n_x].copy_from_slice(&self.along_y[from..][..n_x]);
+        }
+        filled
+    }
+}
+
+/// Each value becomes the weighted sum of its counterparts in what lies `around` at each step.
+fn weigh<'a>(out: &mut [f32], half_kernel: &[f32], around: impl Fn(usize) -> [&'a [f32]; 2]) {
+    for (value, middle) in out.iter_mut().zip(around(0)[0]) {
+        *value = half_kernel[0] * middle;
+    }
+    for (step, weight) in half_kernel.iter().enumerate().skip(1) {
+        let [before, after] = around(step);
+        for ((value, before), after) in out.iter_mut().zip(before).zip(after) {
+            *value += weight * (before + after);
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! One pass over a label image: where every cell lies, and its moments.
 //!
-//! The image is read once, run by run along x, however many cells there are. All sums are of
-//! integers, hence exact and the same for any number of threads.
+//! The image is read once, run by run along x, however many cells there are; from then on a cell is
+//! its runs. All sums are of integers, hence exact and the same for any number of threads.
+
+use std::ops::Range;
 
 use nalgebra::{Matrix3, Point3, Vector3};
+use primordia_data::labels::LabelRows;
 use primordia_data::{Labels, VoxelSize};
 use rayon::prelude::*;
 
@@ -73,7 +76,7 @@ impl Extent {
         axes
     }
 
-    fn add_run(&mut self, z: usize, y: usize, x: std::ops::Range<usize>) {
+    fn add_run(&mut self, z: usize, y: usize, x: Range<usize>) {
         for (axis, (first, end)) in
             [(z, z + 1), (y, y + 1), (x.start, x.end)].into_iter().enumerate()
         {
@@ -94,18 +97,6 @@ impl Extent {
         self.products[4] += z * sum_x;
         self.products[5] += y * sum_x;
     }
-
-    fn merge(&mut self, other: &Self) {
-        for axis in 0..3 {
-            self.first[axis] = self.first[axis].min(other.first[axis]);
-            self.end[axis] = self.end[axis].max(other.end[axis]);
-            self.sums[axis] += other.sums[axis];
-        }
-        self.n_voxels += other.n_voxels;
-        for (sum, more) in self.products.iter_mut().zip(other.products) {
-            *sum += more;
-        }
-    }
 }
 
 /// 0 + 1 + … + (n − 1).
@@ -120,35 +111,175 @@ fn sum_of_squares_below(n: u64) -> u64 {
 
 /// The extent of every cell, in the order of [`Labels::cells`].
 pub fn extents(labels: &Labels) -> Vec<Extent> {
-    let [_, n_y, n_x] = labels.volume().shape();
-    let rows = labels.rows();
-    let voxels = labels.volume().as_slice();
-    let lines_per_chunk = (voxels.len() / n_x).div_ceil(CHUNKS);
-    let chunks: Vec<Vec<Extent>> = voxels
-        .par_chunks(lines_per_chunk * n_x)
-        .enumerate()
-        .map(|(chunk, voxels)| {
-            let mut extents = vec![Extent::NOTHING; labels.n_cells()];
-            for (line, values) in voxels.chunks_exact(n_x).enumerate() {
-                let line = chunk * lines_per_chunk + line;
-                let mut start = 0;
-                for run in values.chunk_by(|a, b| a == b) {
-                    if let Some(row) = rows.row(run[0]) {
-                        extents[row].add_run(line / n_y, line % n_y, start..start + run.len());
-                    }
-                    start += run.len();
+    let cells = Cells::of(labels);
+    (0..labels.n_cells()).into_par_iter().map(|row| cells.extent(row)).collect()
+}
+
+/// Voxels of one cell that follow one another along x.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Run {
+    line: u32, // z × (lines per plane) + y
+    start: u32,
+    end: u32,
+}
+
+impl Run {
+    /// Its line along x: that at z, y is line z × (lines per plane) + y of the image.
+    pub(crate) fn line(self) -> usize {
+        self.line as usize
+    }
+
+    /// Its voxels along x.
+    pub(crate) fn x(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// A stretch of a line of the image that belongs to one cell, or to none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// Where along x the next stretch begins.
+    pub(crate) end: u32,
+    /// The row of the cell; [`Stretch::OUTSIDE`] where there is none.
+    pub(crate) row: u32,
+}
+
+impl Stretch {
+    /// In place of a row, where no cell is.
+    pub(crate) const OUTSIDE: u32 = u32::MAX;
+}
+
+/// The stretches of some lines that follow one another.
+struct Lines {
+    stretches: Vec<Stretch>,
+    starts: Vec<usize>, // where in `stretches` each line begins; and the end
+}
+
+impl Lines {
+    fn of(labels: &[u32], n_x: usize, rows: &LabelRows) -> Self {
+        let (mut stretches, mut starts) = (Vec::new(), vec![0]);
+        for line in labels.chunks_exact(n_x) {
+            for_each_run(line, |label, x| {
+                let row = rows.row(label).map_or(Stretch::OUTSIDE, |row| row as u32);
+                stretches.push(Stretch { end: x.end as u32, row });
+            });
+            starts.push(stretches.len());
+        }
+        Self { stretches, starts }
+    }
+
+    fn line(&self, line: usize) -> &[Stretch] {
+        &self.stretches[self.starts[line]..self.starts[line + 1]]
+    }
+
+    /// Calls `each` with the row and the run of every stretch in a cell; the first line of all is
+    /// line `first` of the image.
+    fn for_each_run(&self, first: usize, mut each: impl FnMut(usize, Run)) {
+        for line in 0..self.starts.len() - 1 {
+            let mut start = 0;
+            for &Stretch { end, row } in self.line(line) {
+                if row != Stretch::OUTSIDE {
+                    each(row as usize, Run { line: (first + line) as u32, start, end });
                 }
+                start = end;
             }
-            extents
-        })
-        .collect();
-    let mut total = vec![Extent::NOTHING; labels.n_cells()];
-    for chunk in &chunks {
-        for (sum, part) in total.iter_mut().zip(chunk).filter(|(_, part)| part.n_voxels > 0) {
-            sum.merge(part);
         }
     }
-    total
+}
+
+/// The voxels of every cell of a label image, as runs.
+pub(crate) struct Cells {
+    runs: Vec<Run>,     // cell by cell, each in the order of z, y and x
+    starts: Vec<usize>, // where in `runs` each cell begins; and the end
+    lines: Vec<Lines>,
+    lines_per_chunk: usize,
+    shape: [usize; 3], // of the image
+}
+
+impl Cells {
+    /// Reads the image once.
+    pub(crate) fn of(labels: &Labels) -> Self {
+        let shape = labels.volume().shape();
+        let n_x = shape[2];
+        let rows = labels.rows();
+        let voxels = labels.volume().as_slice();
+        let lines_per_chunk = (voxels.len() / n_x).div_ceil(CHUNKS);
+        let lines: Vec<Lines> = voxels
+            .par_chunks(lines_per_chunk * n_x)
+            .map(|voxels| Lines::of(voxels, n_x, &rows))
+            .collect();
+        let mut starts = vec![0; labels.n_cells() + 1];
+        let each = |row: usize, _| starts[row + 1] += 1;
+        for_each_run_of(&lines, lines_per_chunk, each);
+        for row in 0..labels.n_cells() {
+            starts[row + 1] += starts[row];
+        }
+        let mut ends = starts.clone();
+        let mut runs = vec![Run::default(); starts[labels.n_cells()]];
+        for_each_run_of(&lines, lines_per_chunk, |row, run| {
+            runs[ends[row]] = run;
+            ends[row] += 1;
+        });
+        Self { runs, starts, lines, lines_per_chunk, shape }
+    }
+
+    /// The number of cells.
+    pub(crate) fn n_cells(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The shape of the image, `[z, y, x]`.
+    pub(crate) fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// The runs of a cell, in the order of z, y and x.
+    pub(crate) fn runs(&self, row: usize) -> &[Run] {
+        &self.runs[self.starts[row]..self.starts[row + 1]]
+    }
+
+    /// The line of the image at z, y, from end to end.
+    pub(crate) fn line(&self, z: usize, y: usize) -> &[Stretch] {
+        let line = z * self.shape[1] + y;
+        self.lines[line / self.lines_per_chunk].line(line % self.lines_per_chunk)
+    }
+
+    /// The box and the moments of a cell.
+    pub(crate) fn extent(&self, row: usize) -> Extent {
+        let mut extent = Extent::NOTHING;
+        for run in self.runs(row) {
+            let line = run.line();
+            extent.add_run(line / self.shape[1], line % self.shape[1], run.x());
+        }
+        extent
+    }
+}
+
+fn for_each_run_of(chunks: &[Lines], lines_per_chunk: usize, mut each: impl FnMut(usize, Run)) {
+    for (chunk, lines) in chunks.iter().enumerate() {
+        lines.for_each_run(chunk * lines_per_chunk, &mut each);
+    }
+}
+
+/// Calls `each` with every run of equal labels of a line, background included.
+pub(crate) fn for_each_run(labels: &[u32], mut each: impl FnMut(u32, Range<usize>)) {
+    let mut start = 0;
+    while let Some(&label) = labels.get(start) {
+        let end = end_of_run(labels, start);
+        each(label, start..end);
+        start = end;
+    }
+}
+
+/// One past the last label that equals all since `start`.
+fn end_of_run(labels: &[u32], start: usize) -> usize {
+    /// Labels that are compared at once, on vector units.
+    const STEP: usize = 16;
+    let all_same = [labels[start]; STEP];
+    let (steps, _) = labels[start..].as_chunks::<STEP>();
+    let n_steps = steps.iter().take_while(|step| **step == all_same).count();
+    let at = start + STEP * n_steps;
+    at + labels[at..].iter().take_while(|label| **label == all_same[0]).count()
 }
 
 #[cfg(test)]

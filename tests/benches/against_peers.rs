@@ -12,10 +12,7 @@ use std::time::{Duration, Instant};
 use primordia_data::image::{ImageFile, Voxels, write_labels, write_ome_tiff, write_volume};
 use primordia_data::phantom::{self, Optics, PhantomParams, Pose, TissueParams};
 use primordia_data::{Labels, Rigid, Volume, VoxelSize};
-use primordia_features::{
-    Channel, LandmarkParams, MeasureParams, measure, sample_protein_landmarks,
-    sample_shape_landmarks,
-};
+use primordia_features::{Channel, LandmarkParams, MeasureParams, measure, sample_landmarks};
 use primordia_tests::{primordia, python, repository, run_peer, run_reference};
 
 const SEGMENTATION_BAR: f64 = 8.0;
@@ -278,11 +275,7 @@ fn measure_all(labels: &Labels, volumes: &[Volume<u16>; 2]) -> f64 {
     let channels = [Channel::new("membrane", membrane), Channel::new("actin", actin)];
     let params = MeasureParams::default();
     let measured = measure(labels, &channels, "phantom", &Rigid::identity(), &params);
-    let landmarks = LandmarkParams::default();
-    let shape = sample_shape_landmarks(labels, &landmarks);
-    let proteins = channels.map(|channel| {
-        sample_protein_landmarks(labels, &channel, &landmarks).expect("finite voxels")
-    });
-    std::hint::black_box((measured.expect("finite voxels"), shape, proteins));
+    let landmarks = sample_landmarks(labels, &channels, &LandmarkParams::default());
+    std::hint::black_box((measured.expect("finite voxels"), landmarks.expect("finite voxels")));
     start.elapsed().as_secs_f64()
 }

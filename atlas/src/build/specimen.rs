@@ -9,9 +9,7 @@ use nalgebra::{Matrix4, Point3};
 use primordia_data::experiment::{Experiment, Segmentation as Method, Specimen};
 use primordia_data::image::{ImageFile, write_labels};
 use primordia_data::{CellTable, ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume};
-use primordia_features::landmarks::{
-    LandmarkParams, sample_protein_landmarks, sample_shape_landmarks, turned_to_tissue,
-};
+use primordia_features::landmarks::{LandmarkParams, sample_landmarks, turned_to_tissue};
 use primordia_features::{CellQuality, Channel, MeasureParams, Measured, measure};
 use primordia_registration::{Hints, Profile, Tissue, TissueRegistration, register};
 use serde::{Deserialize, Serialize};
@@ -166,13 +164,14 @@ fn compute(
         names.iter().zip(&volumes).map(|(name, volume)| Channel::new(name, volume)).collect();
     let to_tissue = &registration.image_to_tissue;
     let measured = measure(&labels, &channels, &specimen.id, to_tissue, &params.measure)?;
+    let names = experiment.proteins_among(&names);
+    let proteins: Vec<Channel> =
+        channels.into_iter().filter(|channel| names.contains(&channel.name())).collect();
+    let sampled = sample_landmarks(&labels, &proteins, &params.landmarks)?;
     let mut landmarks = BTreeMap::new();
-    let shape = sample_shape_landmarks(&labels, &params.landmarks);
-    landmarks.insert(SHAPE.to_owned(), compact(&shape, to_tissue));
-    let proteins = experiment.proteins_among(&names);
-    for channel in channels.iter().filter(|channel| proteins.contains(&channel.name())) {
-        let clouds = sample_protein_landmarks(&labels, channel, &params.landmarks)?;
-        landmarks.insert(channel.name().to_owned(), compact(&clouds, to_tissue));
+    landmarks.insert(SHAPE.to_owned(), compact(&sampled.shape, to_tissue));
+    for (channel, clouds) in proteins.iter().zip(&sampled.proteins) {
+        landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
     }
     Ok(summed_up(&labels, measured, confidence, landmarks, &registration, input_hash))
 }
