@@ -43,8 +43,8 @@ impl SheetScale {
 ///
 /// With the unit normal `n` from the eigenvector of the Hessian's least eigenvalue at the coarse
 /// scale, and `m(p)` the Gaussian-weighted mean of the fine scale over a disc about `p` in the plane across `n`,
-/// the value is `m(x) − ½ (m(x + flank·n) + m(x − flank·n))`. Blobs, bright in all directions,
-/// lose what their least curved direction has.
+/// the value is `m(x) − ½ (m(x + flank·n) + m(x − flank·n))`, less the square of the share that the
+/// least curved direction has of the most curved one's second derivative: blobs are curved in all directions.
 ///
 /// # Errors
 /// [`crate::SegmentError::Parameter`] if a size is beyond 1000 voxels or not positive.
@@ -75,7 +75,7 @@ impl SheetFilter {
         }
         let blob = (largest / least).clamp(0.0, 1.0);
         let evidence = self.disc.evidence(&Sampler::new(&self.fine), voxel, normal);
-        (evidence * (1.0 - blob)).max(0.0)
+        (evidence * (1.0 - blob * blob)).max(0.0)
     }
 
     /// The evidence at every voxel.
