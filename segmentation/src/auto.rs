@@ -8,6 +8,7 @@
 use primordia_data::{Labels, Volume};
 use rayon::prelude::*;
 
+use crate::confidence::CellEvidence;
 use crate::error::{Result, SegmentError};
 use crate::gaussian::gaussian;
 use crate::hartmann2020::finite_range;
@@ -77,9 +78,10 @@ pub fn auto(membrane: &Volume<f32>, params: &Auto) -> Result<Segmentation> {
     let mut labels = flood(&levels(&evidence), seeds)?;
     tracing::debug!(n_regions, width_um, ?factors, "over-segmented");
     let graph = region_graph(&labels, &evidence, &normals, n_regions);
-    let merged = merge_by_average(&graph, params.parting, assumed(width_um));
-    let cells = Cells::new(&mut labels, &graph, &merged, params);
-    if cells.confidence.is_empty() {
+    let assumed = assumed(width_um);
+    let merged = merge_by_average(&graph, params.parting, assumed);
+    let cells = Cells::new(&mut labels, &graph, &merged, assumed, params);
+    if cells.evidence.is_empty() {
         return Err(SegmentError::NoCells {
             shape: membrane.shape(),
             min_volume_um3: params.min_volume_um3,
@@ -87,7 +89,7 @@ pub fn auto(membrane: &Volume<f32>, params: &Auto) -> Result<Segmentation> {
     }
     let labels = enlarge_labels(&labels, factors, membrane.shape(), membrane.voxel_size())?;
     let threshold = Threshold { level: params.parting, tried: Vec::new() };
-    Ok(Segmentation { labels: Labels::new(labels), confidence: cells.confidence, threshold })
+    Ok(Segmentation { labels: Labels::new(labels), evidence: Some(cells.evidence), threshold })
 }
 
 /// What is assumed of a face before it is looked at: a piece of weak sheet, some three widths wide.
@@ -131,12 +133,18 @@ fn levels(evidence: &Volume<f32>) -> Volume<u16> {
 
 /// The cells among the merged regions.
 struct Cells {
-    confidence: Vec<f32>,
+    evidence: Vec<CellEvidence>,
 }
 
 impl Cells {
     /// Joins crumbs, clears background, and numbers the cells `1..=n` in `labels`.
-    fn new(labels: &mut Volume<u32>, graph: &RegionGraph, merged: &Merged, params: &Auto) -> Self {
+    fn new(
+        labels: &mut Volume<u32>,
+        graph: &RegionGraph,
+        merged: &Merged,
+        assumed: Face,
+        params: &Auto,
+    ) -> Self {
         let n_regions = graph.n_regions();
         let voxel_um3 = labels.voxel_size().volume_um3();
         let sizes = label_sizes(labels, n_regions as u32);
@@ -151,41 +159,56 @@ impl Cells {
             volume_um3 < least_um3 || (is_open && volume_um3 < SMALLEST_OPEN * usual_um3)
         }));
         let extent = Extent::new(&merged, &region_um3, &border, graph);
-        let graph = graph.grouped(&merged.groups, merged.n_groups());
-        let mut weakest = vec![f64::INFINITY; merged.n_groups()];
-        for (a, b, face) in graph.faces() {
-            for side in [a, b] {
-                weakest[side as usize] = weakest[side as usize].min(face.mean());
-            }
-        }
-        let mut confidence = Vec::new();
+        let seen = evidence_of(graph, &merged, assumed);
+        let mut evidence = Vec::new();
         let cell: Vec<u32> = (0..merged.n_groups())
             .map(|group| {
                 if extent.volume_um3[group] < least_um3 || extent.is_background(group, usual_um3) {
                     return 0;
                 }
-                confidence.push(sureness(
-                    weakest[group],
-                    merged.strongest_joined[group],
-                    params.parting,
-                ));
-                confidence.len() as u32
+                evidence.push(CellEvidence {
+                    relative_volume: extent.volume_um3[group] / usual_um3,
+                    border_share: extent.border_share(group),
+                    ..seen[group]
+                });
+                evidence.len() as u32
             })
             .collect();
         let names: Vec<u32> = std::iter::once(0)
             .chain(merged.groups.iter().map(|&group| cell[group as usize]))
             .collect();
         rename(labels, &names);
-        Self { confidence }
+        Self { evidence }
     }
 }
 
-/// How sure it is that a cell is one whole cell: its weakest face should be far above the parting evidence, the
-/// strongest face inside it far below.
-fn sureness(weakest: f64, strongest_joined: f64, parting: f64) -> f32 {
-    let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
-    (logistic(6.0 * (weakest / parting - 1.0) + 1.0)
-        * logistic(6.0 * (1.0 - strongest_joined / parting) + 1.0)) as f32
+/// What the faces of each group say.
+fn evidence_of(graph: &RegionGraph, merged: &Merged, assumed: Face) -> Vec<CellEvidence> {
+    let n_groups = merged.n_groups();
+    let (mut around, mut inside) =
+        (vec![Face::default(); n_groups], vec![Face::default(); n_groups]);
+    for (a, b, face) in graph.faces() {
+        let (a, b) = (merged.groups[a as usize] as usize, merged.groups[b as usize] as usize);
+        if a == b {
+            inside[a] = inside[a].with(face);
+        }
+    }
+    let mut weakest = vec![f64::INFINITY; n_groups];
+    for (a, b, face) in graph.grouped(&merged.groups, n_groups).faces() {
+        for side in [a as usize, b as usize] {
+            around[side] = around[side].with(face);
+            weakest[side] = weakest[side].min(face.with(assumed).mean());
+        }
+    }
+    (0..n_groups)
+        .map(|group| CellEvidence {
+            around: around[group].with(assumed).mean(),
+            weakest: weakest[group].min(1.0),
+            strongest_joined: merged.strongest_joined[group],
+            inside: inside[group].evidence / inside[group].area_um2.max(assumed.area_um2),
+            ..CellEvidence::default()
+        })
+        .collect()
 }
 
 /// How far groups of regions reach.
@@ -275,7 +298,7 @@ mod tests {
         let phantom = phantom::specimen(&params, seed).unwrap();
         let found =
             auto(&phantom.membrane.map(|&value| f32::from(value)), &Auto::default()).unwrap();
-        assert_eq!(found.confidence.len(), found.labels.n_cells());
+        assert_eq!(found.evidence.as_ref().map(Vec::len), Some(found.labels.n_cells()));
         crate::score(&found.labels, &phantom.truth).unwrap()
     }
 

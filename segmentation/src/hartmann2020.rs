@@ -11,9 +11,7 @@ use crate::components::Components;
 use crate::error::{Result, SegmentError};
 use crate::gaussian::gaussian_bytes;
 use crate::median::median;
-use crate::segmentation::{
-    Segmentation, Threshold, border_contrast, label_sizes, rename, touching,
-};
+use crate::segmentation::{Segmentation, Threshold, label_sizes, rename, touching};
 use crate::watershed::watershed;
 
 /// What the recipe was tuned by; every set of the study used one of three presets.
@@ -94,9 +92,7 @@ pub(crate) fn flood_bodies(smooth: &Volume<u8>, params: &Hartmann2020) -> Result
         let min_volume_um3 = params.min_voxels as f64 * smooth.voxel_size().volume_um3();
         return Err(SegmentError::NoCells { shape: smooth.shape(), min_volume_um3 });
     }
-    let base = threshold.tried[0].0;
-    let confidence = border_contrast(smooth, &labels, n_cells, base);
-    Ok(Segmentation { labels: Labels::new(labels), confidence, threshold })
+    Ok(Segmentation { labels: Labels::new(labels), evidence: None, threshold })
 }
 
 /// Stretches an image linearly to bytes: its least value becomes 0, its largest 255, with rounding.
@@ -235,8 +231,6 @@ mod tests {
         let scores = crate::score(&found.labels, &Labels::new(wanted)).unwrap();
         assert_eq!(scores.n_cells, scores.n_true);
         assert!(scores.adapted_rand_error <= TIES, "{scores:?}");
-        assert_eq!(found.confidence.len(), found.labels.n_cells());
-        assert!(found.confidence.iter().all(|sure| (0.0..=1.0).contains(sure)));
     }
 
     #[test]

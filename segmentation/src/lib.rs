@@ -11,6 +11,7 @@
 mod assignment;
 pub mod auto;
 pub mod components;
+pub mod confidence;
 pub mod distance;
 pub mod error;
 pub mod gaussian;
@@ -29,6 +30,7 @@ pub mod watershed;
 
 pub use auto::{Auto, auto};
 pub use components::Components;
+pub use confidence::{CellEvidence, Grade, Verdict};
 pub use distance::distance_um;
 pub use error::{Result, SegmentError};
 pub use gaussian::{gaussian, gaussian_bytes};

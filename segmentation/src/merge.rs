@@ -25,7 +25,9 @@ impl Face {
         self.evidence / self.area_um2
     }
 
-    fn with(self, other: Self) -> Self {
+    /// Both together.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
         Self { evidence: self.evidence + other.evidence, area_um2: self.area_um2 + other.area_um2 }
     }
 }

@@ -4,16 +4,30 @@ use primordia_data::{Labels, Volume};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::confidence::{CellEvidence, Verdict};
+
 /// The cells of one image.
 #[derive(Clone, Debug)]
 pub struct Segmentation {
     /// The cells, numbered `1..=n`, on the grid of the image.
     pub labels: Labels,
-    /// For each cell, in the order of [`Labels::cells`], how well its borders stand out: 1 where all the light lies on
-    /// the border, 0 where nothing parts it from its neighbours.
-    pub confidence: Vec<f32>,
+    /// For each cell, in the order of [`Labels::cells`], what speaks for it; `None` of a method that does not ask.
+    pub evidence: Option<Vec<CellEvidence>>,
     /// How the grey level that parts cell bodies from membranes was chosen.
     pub threshold: Threshold,
+}
+
+impl Segmentation {
+    /// For each cell, in the order of [`Labels::cells`], the probability that it is one whole cell.
+    pub fn confidence(&self) -> Option<Vec<f32>> {
+        let evidence = self.evidence.as_ref()?;
+        Some(evidence.iter().map(|cell| cell.probability() as f32).collect())
+    }
+
+    /// What to make of the whole.
+    pub fn verdict(&self) -> Option<Verdict> {
+        Some(Verdict::new(self.labels.cells(), &self.confidence()?))
+    }
 }
 
 /// A threshold and those it was chosen from.
@@ -75,56 +89,6 @@ pub(crate) fn touching(labels: &Volume<u32>) -> Vec<(u32, u32)> {
     pairs.par_sort_unstable();
     pairs.dedup();
     pairs
-}
-
-/// For each label `1..=n`, how far its border stands out of its inside: the difference of their
-/// mean levels over the border's level above `base`, between 0 and 1.
-pub(crate) fn border_contrast(
-    levels: &Volume<u8>,
-    labels: &Volume<u32>,
-    n: usize,
-    base: f64,
-) -> Vec<f32> {
-    let [_, n_y, n_x] = labels.shape();
-    let (voxels, levels) = (labels.as_slice(), levels.as_slice());
-    let plane = n_y * n_x;
-    let sums = voxels
-        .par_chunks(plane)
-        .enumerate()
-        .fold(
-            || vec![[0_u64; 4]; n + 1],
-            |mut sums, (z, slice)| {
-                for (at, &label) in slice.iter().enumerate().filter(|(_, label)| **label > 0) {
-                    let voxel = z * plane + at;
-                    let differs =
-                        |near: usize| voxels.get(near).is_some_and(|&other| other != label);
-                    let border = differs(voxel + 1)
-                        || differs(voxel + n_x)
-                        || differs(voxel + plane)
-                        || [1, n_x, plane]
-                            .iter()
-                            .any(|&step| voxel >= step && differs(voxel - step));
-                    let sums = &mut sums[label as usize];
-                    sums[2 * usize::from(border)] += u64::from(levels[voxel]);
-                    sums[2 * usize::from(border) + 1] += 1;
-                }
-                sums
-            },
-        )
-        .reduce(
-            || vec![[0; 4]; n + 1],
-            |a, b| a.iter().zip(&b).map(|(a, b)| [0, 1, 2, 3].map(|i| a[i] + b[i])).collect(),
-        );
-    let contrast = |&[inside, n_inside, border, n_border]: &[u64; 4]| {
-        let inside = inside as f64 / n_inside.max(1) as f64;
-        let border = border as f64 / n_border.max(1) as f64;
-        if n_inside > 0 && border > base {
-            ((border - inside) / (border - base)).clamp(0.0, 1.0) as f32
-        } else {
-            0.0
-        }
-    };
-    sums[1..].iter().map(contrast).collect()
 }
 
 fn sum_of(mut a: Vec<u64>, b: Vec<u64>) -> Vec<u64> {

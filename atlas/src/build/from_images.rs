@@ -162,7 +162,7 @@ fn columns(cells: &[&SpecimenCells]) -> Vec<Column> {
     vec![
         Column::number("image_label", label.collect()),
         Column::text("quality", quality.collect()),
-        Column::number("border_contrast", confidence.collect()),
+        Column::number("whole_cell_probability", confidence.collect()),
     ]
 }
 

@@ -12,6 +12,7 @@ use primordia_data::{CellTable, ImageFrame, Labels, PointCloud, Rigid, TissueFra
 use primordia_features::landmarks::{LandmarkParams, sample_landmarks, turned_to_tissue};
 use primordia_features::{CellQuality, Channel, MeasureParams, Measured, measure};
 use primordia_registration::{Hints, Profile, Tissue, TissueRegistration, register};
+use primordia_segmentation::{Grade, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::cells::{given_labels, segment_image};
@@ -36,7 +37,7 @@ pub struct SpecimenCells {
     pub image_um: Vec<[f64; 3]>,
     /// Centroids in the tissue frame, x, y, z in µm.
     pub tissue_um: Vec<[f64; 3]>,
-    /// How well the borders of each cell stand out, 0 to 1; none for labels made elsewhere.
+    /// The probability that each cell is one whole cell; none where the segmentation does not say.
     pub confidence: Option<Vec<f32>>,
     /// What is wrong with each cell, in words; empty for a sound one.
     pub quality: Vec<String>,
@@ -157,6 +158,7 @@ fn compute(
     let image = open(specimen)?;
     progress.step(&format!("{}: finding cells", specimen.id));
     let (labels, confidence) = find_cells(experiment, specimen, &image, work, &input_hash)?;
+    warn_of_unsure_cells(&specimen.id, &labels, confidence.as_deref());
     progress.step(&format!("{}: measuring {} cells", specimen.id, labels.n_cells()));
     let registration = registered(&labels, specimen)?;
     let (names, volumes) = read_channels(experiment, &image)?;
@@ -174,6 +176,13 @@ fn compute(
         landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
     }
     Ok(summed_up(&labels, measured, confidence, landmarks, &registration, input_hash))
+}
+
+fn warn_of_unsure_cells(specimen: &str, labels: &Labels, confidence: Option<&[f32]>) {
+    let verdict = confidence.map(|confidence| Verdict::new(labels.cells(), confidence));
+    if let Some(verdict) = verdict.filter(|verdict| verdict.grade != Grade::Pass) {
+        tracing::warn!("segmentation of {specimen}: {verdict}");
+    }
 }
 
 /// The image with what the experiment file says of it.
@@ -207,14 +216,15 @@ fn find_cells(
     let key = WorkKey::new("labels", &specimen.id, &[depends.as_bytes()]);
     let path = work.path(&key, ".ome.tif");
     if let (Some(confidence), Some(labels)) = (work.load(&key), kept_labels(&path)) {
-        return Ok((labels, Some(confidence)));
+        return Ok((labels, confidence));
     }
     let channel = image.channel_index(reference)?;
     let method: Method = experiment.segmentation;
     let found = segment_image(image, channel, method)?;
     write_labels(&path, &found.labels)?;
-    work.store(&key, &found.confidence)?;
-    Ok((found.labels, Some(found.confidence)))
+    let confidence = found.confidence();
+    work.store(&key, &confidence)?;
+    Ok((found.labels, confidence))
 }
 
 fn kept_labels(path: &Path) -> Option<Labels> {

@@ -4,21 +4,27 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use polars::prelude::{Column, DataFrame};
 use primordia::build::cells::segment_image;
+use primordia::export::{TableFormat, export_table};
 use primordia_data::VoxelSize;
-use primordia_data::experiment::Segmentation;
+use primordia_data::experiment::Segmentation as Recipe;
 use primordia_data::image::{ImageFile, check_suffix, write_labels};
+
+use primordia_features::sweep::extents;
+use primordia_segmentation::Segmentation;
 
 use super::output::check_folder;
 
 /// Segment the cells of a membrane-stained volume
 ///
 /// Reads one channel of a TIFF or HDF5 stack and writes a label image: 0 is background, every other
-/// number one cell, with the voxel size of the image.
+/// number one cell, with the voxel size of the image. Says how sure it is: pass, look (some cells
+/// are probably wrong, the least sure are named) or fail.
 #[derive(Args)]
 #[command(after_help = "Examples:
   primordia segment embryo.ome.tif -o labels.ome.tif
-  primordia segment embryo.h5 --channel membrane -o labels.h5
+  primordia segment embryo.h5 --channel membrane -o labels.h5 --cells cells.csv
   primordia segment embryo.tif --method hartmann2020 --max-offset 40 --step 2 -o labels.tif")]
 pub(super) struct Segment {
     /// Image to read (.tif, .tiff, .h5)
@@ -26,6 +32,9 @@ pub(super) struct Segment {
     /// Label image to write (.tif, .tiff, .h5)
     #[arg(long, short, value_name = "LABELS")]
     output: PathBuf,
+    /// Table of the cells to write as well, least sure first (.csv, .tsv, .json, .parquet)
+    #[arg(long, value_name = "TABLE")]
+    cells: Option<PathBuf>,
     /// Membrane channel, by name or by number from 0 [default: the only one]
     #[arg(long, short)]
     channel: Option<String>,
@@ -59,6 +68,10 @@ impl Segment {
     pub(super) fn run(&self, quiet: bool) -> anyhow::Result<()> {
         check_folder(&self.output)?;
         check_suffix(&self.output)?;
+        if let Some(path) = &self.cells {
+            check_folder(path)?;
+            TableFormat::of(path)?;
+        }
         let mut image = ImageFile::open_dataset(&self.image, self.dataset.as_deref())?;
         if let Some(voxel_size) = self.voxel_size {
             image = image.with_voxel_size(voxel_size);
@@ -70,22 +83,52 @@ impl Segment {
                 format!("{} has several channels; choose one with --channel", self.image.display())
             })?,
         };
-        let found = segment_image(&image, channel, self.segmentation())?;
+        let found = segment_image(&image, channel, self.recipe())?;
         write_labels(&self.output, &found.labels)?;
+        if let Some(path) = &self.cells {
+            export_table(path, &mut cell_table(&found)?)?;
+        }
         if !quiet {
             println!("{} cells in {}", found.labels.n_cells(), self.output.display());
+            if let Some(verdict) = found.verdict() {
+                println!("{verdict}");
+            }
         }
         Ok(())
     }
 
-    fn segmentation(&self) -> Segmentation {
+    fn recipe(&self) -> Recipe {
         match self.method {
-            Method::Auto => Segmentation::Automatic,
+            Method::Auto => Recipe::Automatic,
             Method::Hartmann2020 => {
-                Segmentation::Hartmann2020 { max_offset: self.max_offset, step: self.step }
+                Recipe::Hartmann2020 { max_offset: self.max_offset, step: self.step }
             }
         }
     }
+}
+
+/// One row per cell, the least sure first; positions in the image in µm.
+fn cell_table(found: &Segmentation) -> anyhow::Result<DataFrame> {
+    let (labels, voxel_size) = (&found.labels, found.labels.volume().voxel_size());
+    let confidence = found.confidence();
+    let mut cells: Vec<usize> = (0..labels.n_cells()).collect();
+    if let Some(p) = &confidence {
+        cells.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    }
+    let extents = extents(labels);
+    let number = |name: &str, value: &dyn Fn(usize) -> f64| {
+        Column::new(name.into(), cells.iter().map(|&cell| value(cell)).collect::<Vec<_>>())
+    };
+    let label: Vec<u32> = cells.iter().map(|&cell| labels.cells()[cell]).collect();
+    let mut columns = vec![Column::new("label".into(), label)];
+    if let Some(p) = &confidence {
+        columns.push(number("whole_cell_probability", &|cell| f64::from(p[cell])));
+    }
+    for (axis, name) in ["x_um", "y_um", "z_um"].into_iter().enumerate() {
+        columns.push(number(name, &|cell| extents[cell].centroid_um(voxel_size)[axis]));
+    }
+    columns.push(number("volume_um3", &|cell| extents[cell].volume_um3(voxel_size)));
+    Ok(DataFrame::new(cells.len(), columns)?)
 }
 
 /// Three numbers, such as `0.225,0.099,0.099`.

@@ -1,0 +1,141 @@
+//! How well `auto` finds the cells of phantoms of known truth, and how well it knows that.
+//!
+//! Prints a line per microscope and voxel size. `PRIMORDIA_CELLS=FILE` also writes what speaks for
+//! each cell and its overlap with the truth: what `training/confidence.py` learns from.
+//! `PRIMORDIA_SEED=N` takes other phantoms (default 1).
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use primordia_data::phantom::{self, Optics, PhantomParams};
+use primordia_data::{Labels, VoxelSize};
+use primordia_segmentation::{Auto, CellEvidence, auto, score};
+
+/// Specimens per line.
+const SPECIMENS: u64 = 2;
+type Preset = (&'static str, fn(VoxelSize) -> Optics);
+const OPTICS: [Preset; 4] = [
+    ("clean", Optics::clean),
+    ("dim", Optics::dim),
+    ("very dim", Optics::very_dim),
+    ("edge of sight", Optics::edge_of_sight),
+];
+/// z, y, x in µm.
+const VOXELS_UM: [[f64; 3]; 3] = [[0.4, 0.2, 0.2], [0.6, 0.3, 0.3], [1.0, 0.4, 0.4]];
+
+/// A found cell: what speaks for it and its largest overlap (IoU) with a true one.
+struct Judged {
+    evidence: CellEvidence,
+    iou: f64,
+}
+
+impl Judged {
+    fn is_right(&self) -> bool {
+        self.iou >= 0.5
+    }
+}
+
+fn main() {
+    // `cargo test` and nextest start benchmarks too, without this; then there is nothing to do.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let first = std::env::var("PRIMORDIA_SEED").ok().and_then(|seed| seed.parse().ok());
+    let first = 1000 * first.unwrap_or(1);
+    println!(
+        "optics         voxel µm         cells      F1 at IoU 0.5  0.75   mean IoU   wrong  expected"
+    );
+    let mut all = Vec::new();
+    let mut table = String::from(
+        "optics,voxel_um,around,weakest,strongest_joined,inside,relative_volume,border_share,iou\n",
+    );
+    for (name, optics) in OPTICS {
+        for um in VOXELS_UM {
+            let cells = race(name, optics, um, first);
+            for cell in &cells {
+                let e = cell.evidence;
+                let numbers = [e.around, e.weakest, e.strongest_joined, e.inside];
+                let numbers = [&numbers[..], &[e.relative_volume, e.border_share, cell.iou]];
+                let numbers: Vec<String> = numbers.concat().iter().map(f64::to_string).collect();
+                let _ = writeln!(table, "{name},{},{}", um[0], numbers.join(","));
+            }
+            all.extend(cells);
+        }
+    }
+    report(&all);
+    if let Some(path) = std::env::var_os("PRIMORDIA_CELLS") {
+        std::fs::write(path, table).expect("the file can be written");
+    }
+}
+
+/// Segments the specimens of one line and prints it.
+fn race(name: &str, optics: fn(VoxelSize) -> Optics, um: [f64; 3], first: u64) -> Vec<Judged> {
+    let optics = optics(VoxelSize::from_um(um).expect("positive"));
+    let base = PhantomParams { optics, ..PhantomParams::default() };
+    let mut cells = Vec::new();
+    let (mut n_true, mut f1, mut f1_75, mut iou) = (0, 0.0, 0.0, 0.0);
+    for seed in first..first + SPECIMENS {
+        let phantom = phantom::specimen(&base.varied(seed), seed).expect("sensible parameters");
+        let found = auto(&phantom.membrane.map(|&value| f32::from(value)), &Auto::default());
+        let found = found.expect("an image with cells");
+        let scores = score(&found.labels, &phantom.truth).expect("one grid");
+        n_true += scores.n_true;
+        f1 += scores.f1_iou_50 / SPECIMENS as f64;
+        f1_75 += scores.f1_iou_75 / SPECIMENS as f64;
+        iou += scores.mean_matched_iou / SPECIMENS as f64;
+        let ious = best_ious(&found.labels, &phantom.truth);
+        let evidence = found.evidence.expect("auto says");
+        cells
+            .extend(evidence.into_iter().zip(ious).map(|(evidence, iou)| Judged { evidence, iou }));
+    }
+    let wrong = cells.iter().filter(|cell| !cell.is_right()).count();
+    let expected: f64 = cells.iter().map(|cell| 1.0 - cell.evidence.probability()).sum();
+    println!(
+        "{name:13}  {:15}  {:4} / {n_true:<4}  {f1:12.3}  {f1_75:5.3}  {iou:9.3}  {wrong:6}  {expected:8.1}",
+        format!("{um:?}"),
+        cells.len(),
+    );
+    cells
+}
+
+/// Each found cell's largest intersection over union with a true one.
+fn best_ious(found: &Labels, truth: &Labels) -> Vec<f64> {
+    let mut both: HashMap<(u32, u32), f64> = HashMap::new();
+    let (mut sizes, mut true_sizes) = (HashMap::new(), HashMap::new());
+    for (&a, &b) in found.volume().as_slice().iter().zip(truth.volume().as_slice()) {
+        *both.entry((a, b)).or_default() += 1.0;
+        *sizes.entry(a).or_insert(0.0) += 1.0;
+        *true_sizes.entry(b).or_insert(0.0) += 1.0;
+    }
+    let mut best: HashMap<u32, f64> = HashMap::new();
+    for (&(a, b), &n) in both.iter().filter(|((_, b), _)| *b > 0) {
+        let iou = n / (sizes[&a] + true_sizes[&b] - n);
+        let best = best.entry(a).or_default();
+        *best = best.max(iou);
+    }
+    found.cells().iter().map(|cell| best.get(cell).copied().unwrap_or(0.0)).collect()
+}
+
+/// Prints how well probabilities agree with the truth: the expected calibration error in ten bins (Naeini et al. 2015,
+/// doi:10.1609/aaai.v29i1.9602), and how many of the errors are among the least sure tenth.
+fn report(cells: &[Judged]) {
+    const BINS: usize = 10;
+    let mut bins = [(0.0, 0.0); BINS];
+    for cell in cells {
+        let p = cell.evidence.probability();
+        let bin = &mut bins[((p * BINS as f64) as usize).min(BINS - 1)];
+        bin.0 += p;
+        bin.1 += f64::from(cell.is_right());
+    }
+    let error = bins.iter().map(|(expected, right)| (expected - right).abs()).sum::<f64>();
+    let mut order: Vec<&Judged> = cells.iter().collect();
+    order.sort_by(|a, b| a.evidence.probability().total_cmp(&b.evidence.probability()));
+    let wrong = |cells: &[&Judged]| cells.iter().filter(|cell| !cell.is_right()).count();
+    println!(
+        "confidence: expected calibration error {:.3}; the least sure tenth of {} cells holds {} of {} wrong ones",
+        error / cells.len() as f64,
+        cells.len(),
+        wrong(&order[..cells.len() / 10]),
+        wrong(&order),
+    );
+}

@@ -1,0 +1,43 @@
+"""Learns the probability that a segmented cell is one whole cell: the numbers in `segmentation/src/confidence.rs`.
+
+    PRIMORDIA_SEED=60 PRIMORDIA_CELLS=cells.csv cargo bench --package primordia-segmentation --bench phantoms
+    python segmentation/training/confidence.py cells.csv [UNSEEN.csv]
+
+Prints the coefficients of a logistic regression (scikit-learn 1.9.1, C = 10) in the order in which `CellEvidence::probability`
+adds them, and how well the probabilities of the unseen table (of another seed) agree with the truth.
+"""
+
+import csv
+import sys
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+NAMES = ["around", "weakest", "strongest_joined", "inside", "log larger", "log smaller", "border_share"]
+
+
+def read(path):
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    column = lambda name: np.array([float(row[name]) for row in rows])
+    log_volume = np.log(np.maximum(column("relative_volume"), 1e-3))
+    faces = [column(name) for name in NAMES[:4]]
+    x = np.column_stack([*faces, np.maximum(log_volume, 0), np.maximum(-log_volume, 0), column("border_share")])
+    return x, column("iou") >= 0.5
+
+
+def calibration_error(p, right, bins=10):
+    which = np.minimum((p * bins).astype(int), bins - 1)
+    return sum(abs(p[which == b].sum() - right[which == b].sum()) for b in range(bins)) / len(p)
+
+
+x, right = read(sys.argv[1])
+model = LogisticRegression(C=10, max_iter=5000).fit(x, right)
+print(f"{len(right)} cells, {(~right).sum()} wrong")
+print(f"{'constant':18} {model.intercept_[0]:8.3f}")
+for name, coefficient in zip(NAMES, model.coef_[0]):
+    print(f"{name:18} {coefficient:8.3f}")
+for path in sys.argv[2:]:
+    x, right = read(path)
+    p = model.predict_proba(x)[:, 1]
+    print(f"{path}: {len(right)} cells, {(~right).sum()} wrong, expected calibration error {calibration_error(p, right):.3f}")
