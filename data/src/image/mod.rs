@@ -116,7 +116,7 @@ impl ImageFile {
         let size = &mut self.facts.size;
         size.warnings.clear();
         if let Some(stated) = size.voxel_size
-            && differ(stated, voxel_size)
+            && !stated.agrees_with(voxel_size)
         {
             size.warnings.push(format!(
                 "the given voxel size {:?} µm differs from the file's {:?} µm",
@@ -335,12 +335,6 @@ impl ImageFile {
 
 fn at(path: &Path, problem: ImageProblem) -> DataError {
     DataError::Image { path: path.to_owned(), problem: Box::new(problem) }
-}
-
-/// Sides that differ by more than a file's rounding.
-fn differ(a: VoxelSize, b: VoxelSize) -> bool {
-    const ROUNDING: f64 = 1e-3;
-    a.um().iter().zip(b.um()).any(|(a, b)| (a - b).abs() > ROUNDING * b)
 }
 
 fn open_source(path: &Path, dataset: Option<&str>) -> problem::Result<(Source, Facts)> {
