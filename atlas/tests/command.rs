@@ -7,8 +7,8 @@ use assert_cmd::Command;
 #[test]
 fn every_verb_has_a_help_text_that_says_what_to_type() {
     let verbs = [
-        "demo", "init", "inspect", "segment", "evaluate", "explode", "build", "query", "export",
-        "validate",
+        "demo", "init", "inspect", "segment", "evaluate", "explode", "features", "build", "query",
+        "export", "validate",
     ];
     for verb in verbs {
         let mut command = Command::new(env!("CARGO_BIN_EXE_primordia"));

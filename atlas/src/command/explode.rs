@@ -53,7 +53,9 @@ impl Explode {
         check_folder(&self.output)?;
         check_suffix(&self.output)?;
         let image_output = self.image_output();
-        check_image_output(&image_output, &self.output)?;
+        if self.labelled.has_image() {
+            check_image_output(&image_output, &self.output)?;
+        }
         let (labels, image) = self.labelled.read(&self.labels)?;
         let (exploded, factor) = self
             .exploded(&labels)

@@ -28,6 +28,11 @@ pub(super) struct Labelled {
 }
 
 impl Labelled {
+    /// Whether an image is given.
+    pub(super) fn has_image(&self) -> bool {
+        self.image.is_some()
+    }
+
     /// The cells of the label image at `labels`, and the image on their grid, if one is given; both
     /// with one voxel size. Without cells, it is an error.
     pub(super) fn read(&self, labels: &Path) -> anyhow::Result<(Labels, Option<ImageFile>)> {

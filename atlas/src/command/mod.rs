@@ -6,6 +6,8 @@ mod demo;
 mod evaluate;
 mod explode;
 mod export;
+mod feature_list;
+mod features;
 mod init;
 mod inspect;
 mod labelled;
@@ -57,6 +59,7 @@ enum Verb {
     Segment(segment::Segment),
     Evaluate(evaluate::Evaluate),
     Explode(explode::Explode),
+    Features(features::Features),
     Build(build::Build),
     Query(query::Query),
     Export(export::Export),
@@ -98,6 +101,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Segment(segment) => segment.run(quiet),
         Verb::Evaluate(evaluate) => evaluate.run(),
         Verb::Explode(explode) => explode.run(quiet),
+        Verb::Features(features) => features.run(quiet),
         Verb::Build(build) => build.run(quiet),
         Verb::Query(query) => query.run(),
         Verb::Export(export) => export.run(),

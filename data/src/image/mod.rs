@@ -172,6 +172,15 @@ impl ImageFile {
         &self.facts.channel_names
     }
 
+    /// The names of the channels, those that have none by number: `channel_0`, `channel_1`, …
+    pub fn channel_names_or_numbers(&self) -> Vec<String> {
+        let name = |(index, name): (usize, &Option<String>)| match name {
+            Some(name) => name.clone(),
+            None => format!("channel_{index}"),
+        };
+        self.channel_names().iter().enumerate().map(name).collect()
+    }
+
     /// The physical size of a voxel, if the file (or [`ImageFile::with_voxel_size`]) states it.
     pub fn voxel_size(&self) -> Option<VoxelSize> {
         self.facts.size.voxel_size
