@@ -2,7 +2,8 @@
 //!
 //! [`build::build`] goes the whole way: images and tables of an experiment → cells of every
 //! specimen → one frame → shape spaces → proteins on every cell → an [`Atlas`], which [`mod@file`]
-//! writes and reads. [`query`] answers questions about it in SQL.
+//! writes and reads. [`query`] answers questions about it in SQL. [`measured`] is the short way: the
+//! cells of one label image as a table.
 
 pub mod build;
 pub mod demo;
@@ -11,6 +12,7 @@ pub mod export;
 pub mod figure;
 pub mod file;
 pub mod init;
+pub mod measured;
 pub mod query;
 pub mod tables;
 pub mod validate;

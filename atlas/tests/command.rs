@@ -6,8 +6,10 @@ use assert_cmd::Command;
 
 #[test]
 fn every_verb_has_a_help_text_that_says_what_to_type() {
-    let verbs =
-        ["demo", "init", "inspect", "segment", "evaluate", "build", "query", "export", "validate"];
+    let verbs = [
+        "demo", "init", "inspect", "segment", "evaluate", "explode", "features", "build", "query",
+        "export", "validate",
+    ];
     for verb in verbs {
         let mut command = Command::new(env!("CARGO_BIN_EXE_primordia"));
         let output = command.args([verb, "--help"]).output().unwrap();

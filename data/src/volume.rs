@@ -39,6 +39,12 @@ impl VoxelSize {
         self.volume_um3() / self.um[axis]
     }
 
+    /// Whether each side is that of `other`, but for what files lose by rounding (0.1 %).
+    pub fn agrees_with(&self, other: Self) -> bool {
+        const ROUNDING: f64 = 1e-3;
+        self.um.iter().zip(other.um).all(|(a, b)| (a - b).abs() <= ROUNDING * b)
+    }
+
     /// The longest side over the shortest; 1 for cubes.
     pub fn anisotropy(&self) -> f64 {
         let longest = self.um.iter().copied().fold(f64::MIN, f64::max);

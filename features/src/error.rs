@@ -27,6 +27,12 @@ pub enum FeatureError {
     PointNotFinite,
     #[error("a shape space of this kind stores {wanted}, got {found}")]
     Space { found: String, wanted: &'static str },
+    #[error("cells move apart by a factor of at least 1 that is finite, got {value}")]
+    Factor { value: f64 },
+    #[error("cells are drawn at a size above 0 and at most 1 times their own, got {value}")]
+    CellScale { value: f64 },
+    #[error("an exploded image of {n_voxels:.1e} voxels is too large; choose a smaller factor")]
+    ExplodedTooLarge { n_voxels: f64 },
     #[error(
         "cells still overlap at a factor of {factor:.1}; draw them smaller, or let them overlap"
     )]

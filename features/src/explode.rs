@@ -38,8 +38,30 @@ impl Default for ExplodeParams {
     }
 }
 
+impl ExplodeParams {
+    fn check(&self) -> Result<()> {
+        let at_least_one = |value: &f64| value.is_finite() && *value >= 1.0;
+        if let Some(&value) = self.factor.iter().find(|value| !at_least_one(value)) {
+            return Err(FeatureError::Factor { value });
+        }
+        if !(self.cell_scale > 0.0 && self.cell_scale <= 1.0) {
+            return Err(FeatureError::CellScale { value: self.cell_scale });
+        }
+        Ok(())
+    }
+}
+
 /// How far `explode_without_overlap` goes before it gives up.
 const LARGEST_FACTOR: f64 = 10.0;
+/// Labels of so many voxels take 16 GiB.
+const MOST_VOXELS: f64 = 4_294_967_296.0;
+
+fn check_size(n_voxels: f64) -> Result<()> {
+    if n_voxels > MOST_VOXELS {
+        return Err(FeatureError::ExplodedTooLarge { n_voxels });
+    }
+    Ok(())
+}
 
 /// An exploded tissue: where each cell went, and whatever is drawn there.
 #[derive(Clone, Debug)]
@@ -55,26 +77,24 @@ pub struct Exploded {
 /// Moves the cells of `labels` apart.
 ///
 /// # Errors
-/// [`FeatureError::Parameter`] unless all factors are finite and at least 1, and the scale of
-/// cells is above 0 and at most 1.
+/// [`FeatureError::Factor`] unless all factors are finite and at least 1,
+/// [`FeatureError::CellScale`] unless the scale of cells is above 0 and at most 1, and
+/// [`FeatureError::ExplodedTooLarge`] if the exploded image would have more than 2³² voxels.
 pub fn explode(labels: &Labels, params: &ExplodeParams) -> Result<Exploded> {
-    for value in params.factor {
-        if !(value.is_finite() && value >= 1.0) {
-            return Err(FeatureError::Parameter { name: "factor (at least 1)", value });
-        }
-    }
-    if !(params.cell_scale > 0.0 && params.cell_scale <= 1.0) {
-        let (name, value) = ("cell_scale (at most 1)", params.cell_scale);
-        return Err(FeatureError::Parameter { name, value });
-    }
+    params.check()?;
     let extents = extents(labels);
     let shape = labels.volume().shape();
     let factor = [0, 1, 2].map(|k| if shape[k] == 1 { 1.0 } else { params.factor[k] });
+    // Before shifts are whole numbers, which a far too large factor would overflow.
+    for k in 0..3 {
+        check_size(factor[k] * shape[k] as f64)?;
+    }
     let centres: Vec<[f64; 3]> = extents.iter().map(Extent::centroid_voxels).collect();
     let (shifts, shape) = match params.about {
         ExplodeAbout::Corner => from_corner(&centres, factor, shape),
         ExplodeAbout::Tissue => from_middle(&centres, factor, &extents),
     };
+    check_size(shape.iter().map(|&length| length as f64).product())?;
     let moved = |(centre, shift): (&[f64; 3], [isize; 3])| {
         (*centre, [0, 1, 2].map(|k| centre[k] + shift[k] as f64))
     };
@@ -86,19 +106,26 @@ pub fn explode(labels: &Labels, params: &ExplodeParams) -> Result<Exploded> {
 /// Gives the factor (of the largest axis) that was needed.
 ///
 /// # Errors
-/// Those of [`explode`], and [`FeatureError::Overlap`] if cells still overlap at a factor of 10.
+/// Those of [`explode`], and [`FeatureError::Overlap`] if cells still overlap at a factor of 10,
+/// or at the last one before the image would be too large.
 pub fn explode_without_overlap(labels: &Labels, params: &ExplodeParams) -> Result<(Exploded, f64)> {
     let mut params = *params;
+    let mut exploded = explode(labels, &params)?;
     loop {
-        let exploded = explode(labels, &params)?;
-        let largest = params.factor.into_iter().fold(1.0, f64::max);
+        let factor = params.factor.into_iter().fold(1.0, f64::max);
         if exploded.n_overlapping_voxels() == 0 {
-            return Ok((exploded, largest));
+            return Ok((exploded, factor));
         }
-        if largest > LARGEST_FACTOR || params.factor.iter().all(|factor| *factor <= 1.0) {
-            return Err(FeatureError::Overlap { factor: largest });
+        if factor > LARGEST_FACTOR {
+            return Err(FeatureError::Overlap { factor });
         }
         params.factor = params.factor.map(|factor| 1.0 + (factor - 1.0) * 1.2);
+        exploded = match explode(labels, &params) {
+            Err(FeatureError::ExplodedTooLarge { .. }) => {
+                return Err(FeatureError::Overlap { factor });
+            }
+            other => other?,
+        };
     }
 }
 
@@ -305,8 +332,48 @@ mod tests {
     }
 
     #[test]
-    fn factors_below_one_are_refused() {
-        let params = ExplodeParams { factor: [1.0, 0.5, 1.0], ..ExplodeParams::default() };
-        assert!(explode(&two_blocks(), &params).is_err());
+    fn each_axis_has_its_own_factor_about_the_middle_of_the_tissue() {
+        // Cubes of 2 voxels at the corners of a box, the first of them at voxel 10, 20, 30.
+        let corner = |first: usize, at: usize| (at >= first).then(|| (at - first) / 2);
+        let voxels = Array3::from_shape_fn((16, 28, 40), |(z, y, x)| {
+            match (corner(10, z), corner(20, y), corner(30, x)) {
+                (Some(a @ (0 | 2)), Some(b @ (0 | 2)), Some(c @ (0 | 2))) => {
+                    1 + (a * 2 + b + c / 2) as u32
+                }
+                _ => 0,
+            }
+        });
+        let size = VoxelSize::from_um([1.0, 0.5, 0.25]).unwrap();
+        let labels = Labels::from_voxels(voxels, size).unwrap();
+        let params = ExplodeParams { factor: [1.0, 1.5, 3.0], ..ExplodeParams::default() };
+        let exploded = explode(&labels, &params).unwrap();
+        let shifts = exploded.shifts_um();
+        assert_eq!(shifts.len(), 8);
+        // Opposite corners lie 4 voxels apart: they come to lie 4, 6 and 12 apart.
+        let apart = [0, 1, 2].map(|k| shifts[7][k] - shifts[0][k]);
+        assert_eq!(apart, [0.0, 2.0 * 0.5, 8.0 * 0.25]);
+        // The image just holds them, with a margin where they moved.
+        assert_eq!(exploded.shape(), [6, 6 + 2 + 2, 6 + 8 + 2]);
+        let drawn = exploded.labels().unwrap();
+        assert_eq!(drawn.cells(), labels.cells());
+        assert_eq!(drawn.volume().voxel_size(), size);
+    }
+
+    #[test]
+    fn senseless_parameters_are_refused() {
+        let refused = |factor: [f64; 3], cell_scale: f64| {
+            let params = ExplodeParams { factor, cell_scale, ..ExplodeParams::default() };
+            explode(&two_blocks(), &params).unwrap_err()
+        };
+        for bad in [0.5, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(matches!(refused([1.0, bad, 1.0], 1.0), FeatureError::Factor { .. }), "{bad}");
+        }
+        for bad in [0.0, 1.5, -1.0, f64::NAN] {
+            assert!(matches!(refused([1.5; 3], bad), FeatureError::CellScale { .. }), "{bad}");
+        }
+        for huge in [1e9, 1e300] {
+            let error = refused([1.0, huge, huge], 1.0);
+            assert!(matches!(error, FeatureError::ExplodedTooLarge { .. }), "{huge}");
+        }
     }
 }

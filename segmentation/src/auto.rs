@@ -2,8 +2,7 @@
 //!
 //! Sheets are enhanced ([`crate::sheet`]) and evened out by the strength of the sheets around; a
 //! watershed cuts the image into far more regions than cells; regions part only where a sheet lies in
-//! the face between them ([`crate::regions`], [`crate::merge`]); what is far larger than a cell is
-//! background.
+//! the face between them ([`crate::merge`]); what is far larger than a cell is background.
 
 use primordia_data::{Labels, Volume};
 use rayon::prelude::*;

@@ -54,8 +54,7 @@ pub fn given_labels(labels: &ImageFile, image: &ImageFile) -> Result<Labels> {
     if labels.shape() != image.shape() {
         return Err(AtlasError::LabelGrid { path, found: labels.shape(), wanted: image.shape() });
     }
-    let voxels = labels.read_label_voxels(0)?;
-    let labels = Labels::from_voxels(voxels, image.required_voxel_size()?)?;
+    let labels = labels.clone().with_voxel_size(image.required_voxel_size()?).read_labels()?;
     if labels.n_cells() == 0 {
         return Err(AtlasError::NoCells { path });
     }

@@ -244,12 +244,7 @@ fn read_channels(
     experiment: &Experiment,
     image: &ImageFile,
 ) -> Result<(Vec<String>, Vec<Volume<f32>>)> {
-    let names: Vec<String> = (0..image.n_channels())
-        .map(|index| match &image.channel_names()[index] {
-            Some(name) => name.clone(),
-            None => format!("channel_{index}"),
-        })
-        .collect();
+    let names = image.channel_names_or_numbers();
     let proteins = experiment.proteins_among(&names);
     let wanted: Vec<usize> = (0..names.len())
         .filter(|&index| {

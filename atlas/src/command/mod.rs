@@ -1,11 +1,16 @@
 //! The verbs: one file each.
 
+mod along_axes;
 mod build;
 mod demo;
 mod evaluate;
+mod explode;
 mod export;
+mod feature_list;
+mod features;
 mod init;
 mod inspect;
+mod labelled;
 mod output;
 mod progress;
 mod query;
@@ -53,6 +58,8 @@ enum Verb {
     Inspect(inspect::Inspect),
     Segment(segment::Segment),
     Evaluate(evaluate::Evaluate),
+    Explode(explode::Explode),
+    Features(features::Features),
     Build(build::Build),
     Query(query::Query),
     Export(export::Export),
@@ -93,6 +100,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Inspect(inspect) => inspect.run(),
         Verb::Segment(segment) => segment.run(quiet),
         Verb::Evaluate(evaluate) => evaluate.run(),
+        Verb::Explode(explode) => explode.run(quiet),
+        Verb::Features(features) => features.run(quiet),
         Verb::Build(build) => build.run(quiet),
         Verb::Query(query) => query.run(),
         Verb::Export(export) => export.run(),

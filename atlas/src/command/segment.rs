@@ -10,10 +10,10 @@ use primordia::export::{TableFormat, export_table};
 use primordia_data::VoxelSize;
 use primordia_data::experiment::Segmentation as Recipe;
 use primordia_data::image::{ImageFile, check_suffix, write_labels};
-
 use primordia_features::sweep::extents;
 use primordia_segmentation::Segmentation;
 
+use super::along_axes::parse_voxel_size;
 use super::output::check_folder;
 
 /// Segment the cells of a membrane-stained volume
@@ -129,16 +129,4 @@ fn cell_table(found: &Segmentation) -> anyhow::Result<DataFrame> {
     }
     columns.push(number("volume_um3", &|cell| extents[cell].volume_um3(voxel_size)));
     Ok(DataFrame::new(cells.len(), columns)?)
-}
-
-/// Three numbers, such as `0.225,0.099,0.099`.
-fn parse_voxel_size(text: &str) -> Result<VoxelSize, String> {
-    let um: Vec<f64> = text
-        .split(',')
-        .map(|side| side.trim().parse())
-        .collect::<Result<_, _>>()
-        .map_err(|_| format!("{text:?} is not three numbers, such as 0.225,0.099,0.099"))?;
-    let um: [f64; 3] =
-        um.try_into().map_err(|um: Vec<f64>| format!("three numbers wanted, got {}", um.len()))?;
-    VoxelSize::from_um(um).map_err(|error| error.to_string())
 }

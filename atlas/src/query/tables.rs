@@ -158,15 +158,15 @@ fn who(atlas: &Atlas) -> Vec<Column> {
     ]
 }
 
-fn text<'a>(name: &str, values: impl Iterator<Item = Option<&'a str>>) -> Column {
+pub(crate) fn text<'a>(name: &str, values: impl Iterator<Item = Option<&'a str>>) -> Column {
     Series::new(name.into(), values.collect::<Vec<_>>()).into()
 }
 
-fn counts(name: &str, values: impl Iterator<Item = usize>) -> Column {
+pub(crate) fn counts(name: &str, values: impl Iterator<Item = usize>) -> Column {
     Series::new(name.into(), values.map(|count| count as i64).collect::<Vec<_>>()).into()
 }
 
-fn numbers(name: &str, values: impl Iterator<Item = f64>) -> Column {
+pub(crate) fn numbers(name: &str, values: impl Iterator<Item = f64>) -> Column {
     let known = values.map(|value| (!value.is_nan()).then_some(value));
     Series::new(name.into(), known.collect::<Vec<_>>()).into()
 }

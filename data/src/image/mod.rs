@@ -116,7 +116,7 @@ impl ImageFile {
         let size = &mut self.facts.size;
         size.warnings.clear();
         if let Some(stated) = size.voxel_size
-            && differ(stated, voxel_size)
+            && !stated.agrees_with(voxel_size)
         {
             size.warnings.push(format!(
                 "the given voxel size {:?} µm differs from the file's {:?} µm",
@@ -170,6 +170,15 @@ impl ImageFile {
     /// The names of the channels, where the file (or [`ImageFile::with_channel_names`]) gives them.
     pub fn channel_names(&self) -> &[Option<String>] {
         &self.facts.channel_names
+    }
+
+    /// The names of the channels, those that have none by number: `channel_0`, `channel_1`, …
+    pub fn channel_names_or_numbers(&self) -> Vec<String> {
+        let name = |(index, name): (usize, &Option<String>)| match name {
+            Some(name) => name.clone(),
+            None => format!("channel_{index}"),
+        };
+        self.channel_names().iter().enumerate().map(name).collect()
     }
 
     /// The physical size of a voxel, if the file (or [`ImageFile::with_voxel_size`]) states it.
@@ -335,12 +344,6 @@ impl ImageFile {
 
 fn at(path: &Path, problem: ImageProblem) -> DataError {
     DataError::Image { path: path.to_owned(), problem: Box::new(problem) }
-}
-
-/// Sides that differ by more than a file's rounding.
-fn differ(a: VoxelSize, b: VoxelSize) -> bool {
-    const ROUNDING: f64 = 1e-3;
-    a.um().iter().zip(b.um()).any(|(a, b)| (a - b).abs() > ROUNDING * b)
 }
 
 fn open_source(path: &Path, dataset: Option<&str>) -> problem::Result<(Source, Facts)> {

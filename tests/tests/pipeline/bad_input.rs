@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // where a test cannot go on, it fails
 
 mod atlases;
+mod cells;
 mod experiments;
 mod hdf5;
 mod labels;
@@ -204,6 +205,11 @@ fn broken_labels_and_empty_images_fail_well() {
 }
 
 #[test]
+fn what_cannot_be_exploded_or_measured_fails_well() {
+    assert_each_fails_well(cells::cases());
+}
+
+#[test]
 fn broken_tables_fail_well() {
     assert_each_fails_well(tables::cases());
 }
@@ -225,6 +231,7 @@ fn as_many_kinds_are_tried_as_are_promised() {
         hdf5::cases(),
         experiments::cases(),
         labels::cases(),
+        cells::cases(),
         tables::cases(),
         outputs::cases(),
         atlases::cases(),
@@ -237,12 +244,14 @@ fn as_many_kinds_are_tried_as_are_promised() {
 #[test]
 fn without_its_fault_each_kind_of_input_is_accepted() {
     type Make = fn(&Path);
-    let sound: [(&str, Make); 6] = [
+    let sound: [(&str, Make); 8] = [
         (tiff::SEGMENT, |folder| put(folder, "broken.tif", &tiff::sound())),
         (tiff::SEGMENT, |folder| put(folder, "broken.tif", &tiff::sound_lzw())),
         (hdf5::SEGMENT, hdf5::sound),
         (experiments::BUILD, tables::sound),
         (labels::EVALUATE, labels::sound),
+        (cells::EXPLODE, cells::sound),
+        (cells::FEATURES, cells::sound),
         ("validate atlas.h5", |folder| put(folder, "atlas.h5", atlases::sound())),
     ];
     for (command, make) in sound {

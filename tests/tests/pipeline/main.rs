@@ -2,6 +2,9 @@
 
 mod bad_input;
 mod documentation;
+mod exploded;
+mod features;
+mod golden;
 mod interruption;
 mod readers;
 mod real_images;

@@ -108,3 +108,17 @@ fn one_thread_and_four_find_the_same_cells() {
         &["auto.ome.tif", "auto.h5", "hartmann.ome.tif"],
     );
 }
+
+#[test]
+fn one_thread_and_four_explode_and_measure_alike() {
+    assert_same_on_any_number_of_threads(
+        &[
+            "segment raw/embryo1.ome.tif --channel membrane -o labels.ome.tif",
+            "explode labels.ome.tif --image raw/embryo1.ome.tif -o exploded.ome.tif",
+            "explode labels.ome.tif --shrink 0.9 --apart -o apart.h5",
+            "features labels.ome.tif --image raw/embryo1.ome.tif -o cells.csv",
+            "features labels.ome.tif --image raw/embryo1.ome.tif -o cells.parquet",
+        ],
+        &["exploded.ome.tif", "exploded_image.ome.tif", "apart.h5", "cells.csv", "cells.parquet"],
+    );
+}

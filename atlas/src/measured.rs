@@ -1,0 +1,119 @@
+//! The cells of one label image as a table: every feature of the registry, a row per cell.
+
+use polars::prelude::{Column, DataFrame, NamedFrom, Series};
+use primordia_data::image::ImageFile;
+use primordia_data::{CellTable, Labels, Rigid, Volume};
+use primordia_features::{CellQuality, Channel, MeasureParams, Measured, measure};
+
+use crate::error::{AtlasError, Result};
+use crate::query::tables::{counts, numbers, text};
+
+/// Measures every cell of `labels`, and its brightness in every channel of `image`, which lies on
+/// their grid.
+///
+/// Columns: `cell` (the label), `image_x_um`, `image_y_um`, `image_z_um` (its centroid), the features
+/// of [`registry::SHAPE`](primordia_features::registry::SHAPE), for every channel those of
+/// [`registry::INTENSITY`](primordia_features::registry::INTENSITY) after the channel's name and `_`,
+/// then `n_voxels`, `n_pieces`, `touches_border` and `quality` (`sound`, or what is wrong). Features
+/// that follow the tissue's axes follow those of the image. What cannot be measured is NULL.
+///
+/// # Errors
+/// [`AtlasError::Data`] if a channel cannot be read or is not finite, [`AtlasError::Feature`] if it
+/// lies on another grid or two share a name.
+///
+/// # Example
+/// ```
+/// # use {ndarray::Array3, primordia::measured::measured_table, primordia_data::*};
+/// let voxel_size = VoxelSize::from_um([0.5, 0.25, 0.25])?;
+/// let labels = Labels::from_voxels(Array3::ones((4, 8, 8)), voxel_size)?;
+/// let table = measured_table(&labels, None)?;
+/// assert_eq!(table.column("volume_um3").unwrap().f64().unwrap().get(0), Some(8.0));
+/// # Ok::<_, primordia::AtlasError>(())
+/// ```
+pub fn measured_table(labels: &Labels, image: Option<&ImageFile>) -> Result<DataFrame> {
+    let names = image.map(ImageFile::channel_names_or_numbers).unwrap_or_default();
+    let volumes: Vec<Volume<f32>> = image
+        .into_iter()
+        .flat_map(|image| (0..image.n_channels()).map(|index| image.read_volume_f32(index)))
+        .collect::<Result<_, _>>()?;
+    let channels: Vec<Channel> =
+        names.iter().zip(&volumes).map(|(name, volume)| Channel::new(name, volume)).collect();
+    let measured = measure(labels, &channels, "", &Rigid::identity(), &MeasureParams::default())?;
+    DataFrame::new(labels.n_cells(), columns(&measured))
+        .map_err(|source| AtlasError::Table { table: "features".to_owned(), source })
+}
+
+fn columns(measured: &Measured) -> Vec<Column> {
+    let cells = measured.table.cells().iter();
+    let mut columns = vec![text("cell", cells.map(|id| Some(&*id.cell)))];
+    for (axis, name) in ["image_x_um", "image_y_um", "image_z_um"].iter().enumerate() {
+        columns.push(numbers(name, measured.centroids_image_um.iter().map(|point| point[axis])));
+    }
+    columns.extend(features(&measured.table));
+    columns.extend(features(&measured.intensity));
+    columns.extend(quality(&measured.quality));
+    columns
+}
+
+fn features(table: &CellTable) -> Vec<Column> {
+    let values = table.values();
+    let named = table.columns().iter().zip(values.columns());
+    named.map(|(name, values)| numbers(name, values.iter().copied())).collect()
+}
+
+fn quality(cells: &[CellQuality]) -> [Column; 4] {
+    let touches_border: Vec<bool> = cells.iter().map(|cell| cell.touches_border).collect();
+    let words = |cell: &CellQuality| match cell.reasons() {
+        reasons if reasons.is_empty() => "sound".to_owned(),
+        reasons => reasons.join("; "),
+    };
+    let words: Vec<String> = cells.iter().map(words).collect();
+    [
+        counts("n_voxels", cells.iter().map(|cell| cell.n_voxels as usize)),
+        counts("n_pieces", cells.iter().map(|cell| cell.n_pieces)),
+        Series::new("touches_border".into(), touches_border).into(),
+        text("quality", words.iter().map(|words| Some(&**words))),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array3;
+    use primordia_data::VoxelSize;
+    use primordia_data::image::write_ome_tiff;
+    use primordia_features::registry;
+
+    use super::*;
+
+    #[test]
+    fn a_row_is_a_cell_and_every_feature_has_a_column() {
+        let size = VoxelSize::from_um([1.0, 0.5, 0.5]).unwrap();
+        let cell = |(z, y, x)| match (z, y, x) {
+            (1..=4, 1..=8, 1..=8) => 7_u32,
+            (6, 9, 11) => 300,
+            _ => 0,
+        };
+        let voxels = Array3::from_shape_fn((7, 10, 12), cell);
+        let bright = voxels.mapv(|label| (label.min(20)) as u8);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image.ome.tif");
+        write_ome_tiff(&path, &[("actin", (&bright).into()), ("", (&bright).into())], size)
+            .unwrap();
+        let labels = Labels::from_voxels(voxels, size).unwrap();
+        let image = ImageFile::open(&path).unwrap();
+        let table = measured_table(&labels, Some(&image)).unwrap();
+
+        let number = |name: &str, row| table.column(name).unwrap().f64().unwrap().get(row);
+        let word = |name: &str, row| table.column(name).unwrap().str().unwrap().get(row);
+        assert_eq!((table.height(), word("cell", 0), word("cell", 1)), (2, Some("7"), Some("300")));
+        assert_eq!(number("image_x_um", 0), Some(2.25));
+        assert_eq!(number("image_z_um", 1), Some(6.0));
+        assert_eq!(number("volume_um3", 0), Some(64.0));
+        assert_eq!(number("actin_mean_whole", 0), Some(7.0));
+        assert_eq!(number("channel_1_mean_whole", 1), Some(20.0));
+        assert_eq!(number("actin_mean_inside", 1), None, "all of one voxel is membrane");
+        assert!(word("quality", 1).unwrap().contains("one voxel"), "{:?}", word("quality", 1));
+        let n_features = registry::SHAPE.len() + 2 * registry::INTENSITY.len();
+        assert_eq!(table.width(), 1 + 3 + n_features + 4);
+    }
+}

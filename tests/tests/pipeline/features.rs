@@ -1,0 +1,72 @@
+//! `primordia features`: the table of a label image, and the list that says what its columns are.
+
+use std::collections::BTreeSet;
+
+use primordia_tests::primordia;
+use serde_json::Value;
+
+use super::exploded::{said, write_phantom};
+
+/// Columns that say which cell a row is, or what is wrong with it.
+const NO_FEATURES: [&str; 8] = [
+    "cell",
+    "image_x_um",
+    "image_y_um",
+    "image_z_um",
+    "n_voxels",
+    "n_pieces",
+    "touches_border",
+    "quality",
+];
+
+#[test]
+fn the_table_has_a_row_per_cell_and_a_column_per_listed_feature() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let phantom = write_phantom(folder.path());
+    let words = said(folder.path(), "features labels.ome.tif --image image.ome.tif -o cells.json");
+    assert!(words.starts_with("16 cells, "), "{words}");
+    let text = std::fs::read_to_string(folder.path().join("cells.json")).expect("a table");
+    let rows: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    let cells: Vec<_> = rows.iter().map(|row| row["cell"].as_str().expect("text")).collect();
+    let wanted: Vec<_> = phantom.truth.cells().iter().map(ToString::to_string).collect();
+    assert_eq!(cells, wanted);
+
+    let listed = said(folder.path(), "features --list --json");
+    let listed: Vec<Value> = serde_json::from_str(&listed).expect("JSON");
+    let mut wanted: BTreeSet<String> = NO_FEATURES.iter().map(|&name| name.to_owned()).collect();
+    for feature in &listed {
+        let name = feature["name"].as_str().expect("text");
+        assert_eq!(feature["per_channel"], name.starts_with("CHANNEL_"), "{name}");
+        if name.starts_with("CHANNEL_") {
+            wanted.extend(["membrane", "actin"].map(|channel| name.replace("CHANNEL", channel)));
+        } else {
+            wanted.insert(name.to_owned());
+        }
+    }
+    let columns: BTreeSet<String> = rows[0].as_object().expect("a row").keys().cloned().collect();
+    assert_eq!(columns, wanted);
+}
+
+#[test]
+fn volumes_are_those_of_the_phantom() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let phantom = write_phantom(folder.path());
+    said(folder.path(), "features labels.ome.tif -o cells.tsv");
+    let text = std::fs::read_to_string(folder.path().join("cells.tsv")).expect("a table");
+    let mut lines = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let header = lines.next().expect("a header");
+    let at = header.iter().position(|name| *name == "volume_um3").expect("volumes");
+    let found: f64 = lines.map(|row| row[at].parse::<f64>().expect("a number")).sum();
+    let truth = phantom.truth.volume();
+    let n_voxels = truth.as_slice().iter().filter(|label| **label != 0).count();
+    let wanted = n_voxels as f64 * truth.voxel_size().volume_um3();
+    assert!((found / wanted - 1.0).abs() < 1e-9, "{found} for {wanted}");
+}
+
+#[test]
+fn a_list_takes_no_labels_and_a_table_needs_them() {
+    for line in ["features", "features labels.tif", "features labels.tif --list", "features --json"]
+    {
+        primordia().args(line.split_whitespace()).assert().code(2);
+    }
+}

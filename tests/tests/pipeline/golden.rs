@@ -1,0 +1,71 @@
+//! Files of the documentation that are made from the code: `PRIMORDIA_GOLDEN=write` (`make golden`)
+//! rewrites them, otherwise they must be as they would be written.
+
+use std::fmt::Write as _;
+
+use primordia_features::MeasureParams;
+use primordia_features::registry::{Feature, INTENSITY, SHAPE};
+use primordia_tests::repository;
+
+/// Checks that the file `name` of the repository holds `wanted`, or writes it.
+fn check_golden(name: &str, wanted: &str) {
+    let path = repository().join(name);
+    if std::env::var_os("PRIMORDIA_GOLDEN").is_some_and(|value| value == "write") {
+        std::fs::write(&path, wanted).expect("room on the disk");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
+    let differing = found.lines().zip(wanted.lines()).position(|(found, wanted)| found != wanted);
+    let line = differing.unwrap_or_else(|| found.lines().count().min(wanted.lines().count())) + 1;
+    assert!(found == wanted, "{name} is out of date from line {line} on: run `make golden`");
+}
+
+#[test]
+fn golden_page_of_features() {
+    check_golden("docs/features.md", &page_of_features());
+}
+
+fn page_of_features() -> String {
+    let membrane_um = MeasureParams::default().membrane_um;
+    format!(
+        "# Features\n\
+         What Primordia measures of a cell. `primordia build` measures it of every cell of an atlas, along the axes of \
+         the tissue; `primordia features` measures the cells of one label image, along the axes of the image. `make \
+         golden` makes this page from the registry, `features/src/registry.rs`.\n\n\
+         ```sh\n\
+         primordia features --list\n\
+         primordia features labels.ome.tif --image demo/raw/phantom01.ome.tif -o cells.csv\n\
+         ```\n\n\
+         Names end with the unit; the unit 1 is that of pure numbers. Sides of voxels may differ: all lengths are \
+         physical. What cannot be measured is empty, never a guess.\n\n\
+         ## Shape\n{}\n\
+         ## Brightness\n\
+         For every channel of the image; the name of the column begins with that of the channel, as in \
+         `actin_mean_whole`. The membrane of a cell is its outermost {membrane_um} µm (`membrane_um`).\n\n{}\n\
+         ## Place and quality\n\
+         The table of `primordia features` begins with `cell` (the label) and the centroid `image_x_um`, `image_y_um`, \
+         `image_z_um`, and ends with `n_voxels`, `n_pieces` (1 for a sound cell), `touches_border` (part of the cell may \
+         be missing) and `quality`: `sound`, or what is wrong.\n",
+        table_of(SHAPE, ""),
+        table_of(INTENSITY, "CHANNEL_"),
+    )
+}
+
+/// A row per feature.
+fn table_of<T>(features: &[Feature<T>], prefix: &str) -> String {
+    let mut table = "| name | unit | definition | source |\n| --- | --- | --- | --- |\n".to_owned();
+    for feature in features {
+        let Feature { name, unit, definition, citation, .. } = feature;
+        let definition = definition.replace('|', "\\|");
+        let source = linked(citation);
+        writeln!(table, "| `{prefix}{name}` | {unit} | {definition} | {source} |").expect("memory");
+    }
+    table
+}
+
+/// A citation that ends with a DOI, as a link to it.
+fn linked(citation: &str) -> String {
+    match citation.split_once(", doi:") {
+        Some((text, doi)) => format!("[{text}](https://doi.org/{doi})"),
+        None => citation.to_owned(),
+    }
+}
