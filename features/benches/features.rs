@@ -58,7 +58,7 @@ fn cloud(cell: usize) -> PointCloud<TissueFrame> {
 fn embedding(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("embedding");
     group.sample_size(10);
-    for n_cells in [100, 400, 1600] {
+    for n_cells in [100, 400] {
         let clouds: Vec<_> = (0..n_cells).map(cloud).collect();
         group.throughput(Throughput::Elements(n_cells as u64));
         for frame in [CbeFrame::Tissue, CbeFrame::Cell] {
