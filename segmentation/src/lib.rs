@@ -18,11 +18,13 @@ pub mod gaussian;
 pub mod hartmann2020;
 pub mod median;
 pub mod merge;
+mod refine;
 mod regions;
 mod resample;
 pub mod score;
 pub mod segmentation;
 pub mod sheet;
+mod stencil;
 mod strength;
 #[cfg(test)]
 mod testing;

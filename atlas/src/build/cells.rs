@@ -15,8 +15,15 @@ use crate::error::{AtlasError, Result};
 pub fn segment_image(image: &ImageFile, channel: usize, method: Method) -> Result<Segmentation> {
     let segmented = match method {
         Method::Automatic => {
-            let membrane = image.read_volume_f32(channel)?;
-            auto(&membrane, &Auto::default())
+            let voxel_size = image.required_voxel_size()?;
+            let voxels = image.read_channel(channel)?;
+            image.check_finite(&voxels)?;
+            let params = Auto::default();
+            match voxels {
+                Voxels::U8(voxels) => auto(&Volume::new(voxels, voxel_size)?, &params),
+                Voxels::U16(voxels) => auto(&Volume::new(voxels, voxel_size)?, &params),
+                other => auto(&Volume::new(other.into_f32(), voxel_size)?, &params),
+            }
         }
         Method::Hartmann2020 { max_offset, step } => {
             let membrane = read_bytes(image, channel)?;
