@@ -23,8 +23,9 @@ use crate::watershed::flood;
 /// What membranes and cells are, in µm; the defaults fit animal and plant tissues.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Auto {
-    /// How wide the image shows a membrane: the standard deviation of its profile, in µm. Where
-    /// voxels are too coarse for it, 1.1 voxels.
+    /// The width at which membranes are looked for, at least: the standard deviation of their profile, in µm.
+    /// Voxels are merged up to this size. Wider than most microscopes show them, so that noise is
+    /// averaged; the borders of cells are found in the full image. Where voxels are too coarse for it, 1.1 voxels.
     pub membrane_um: f64,
     /// Smaller pieces are no cells, in µm³; where voxels are too coarse for it, 100 voxels.
     pub min_volume_um3: f64,
@@ -37,14 +38,12 @@ const SMALLEST: f64 = 0.1;
 const SMALLEST_OPEN: f64 = 0.5;
 /// Seeds are the minima of the evidence smoothed by this many widths of a sheet: several in each cell.
 const SEED_WIDTHS: f64 = 1.5;
-/// Voxels are merged up to this size, in µm: six make the smallest cells, and noise falls.
-const WORKING_UM: f64 = 0.42;
 /// Where borders lie in the full image is averaged over discs of this many widths of a sheet.
 const DISC_WIDTHS: f64 = 1.7;
 
 impl Default for Auto {
     fn default() -> Self {
-        Self { membrane_um: 0.22, min_volume_um3: 10.0, parting: 0.28 }
+        Self { membrane_um: 0.44, min_volume_um3: 10.0, parting: 0.28 }
     }
 }
 
@@ -135,12 +134,11 @@ fn sheets(image: Volume<f32>, scale: SheetScale) -> Result<Sheets> {
     Ok(sheets)
 }
 
-/// How many voxels along each axis make one of the working grid: fine enough for a membrane, and for the smallest cells.
+/// How many voxels along each axis make one of the working grid: fine enough for a membrane.
 fn working_factors<T>(image: &Volume<T>, membrane_um: f64) -> [usize; 3] {
     let shape = image.shape();
     let um = image.voxel_size().um();
-    let wanted_um = 1.01 * membrane_um.max(WORKING_UM);
-    [0, 1, 2].map(|axis| ((wanted_um / um[axis]) as usize).clamp(1, shape[axis]))
+    [0, 1, 2].map(|axis| ((membrane_um / um[axis] * 1.01) as usize).clamp(1, shape[axis]))
 }
 
 /// Evidence in whole steps, for the flood.
