@@ -37,7 +37,7 @@ pub use gaussian::{gaussian, gaussian_bytes};
 pub use hartmann2020::{Hartmann2020, hartmann2020, to_bytes};
 pub use median::median;
 pub use merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
-pub use score::{Scores, score};
+pub use score::{Scores, best_ious, score};
 pub use segmentation::{Segmentation, Threshold};
 pub use sheet::{SheetScale, sheet_evidence};
 pub use watershed::{watershed, watershed_within};
