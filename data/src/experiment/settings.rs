@@ -1,8 +1,8 @@
 //! `[experiment]` and `[segmentation]`.
 
-use super::document::{Document, Table, Value};
 use super::problem::Problem;
 use super::{Direction, Segmentation, direction};
+use crate::document::{Document, Table, Value};
 use crate::error::Result;
 
 /// What holds for the whole experiment.

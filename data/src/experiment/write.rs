@@ -78,8 +78,10 @@ impl Text<'_> {
         if let Some(size) = specimen.voxel_size {
             self.line("voxel_size_um", &numbers(&size.um()));
         }
-        if let Some(labels) = &specimen.labels {
-            self.line("labels", &self.path(labels));
+        for (key, path) in [("labels", &specimen.labels), ("edits", &specimen.edits)] {
+            if let Some(path) = path {
+                self.line(key, &self.path(path));
+            }
         }
         for (key, dataset) in
             [("dataset", &specimen.dataset), ("labels_dataset", &specimen.labels_dataset)]
