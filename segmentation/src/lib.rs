@@ -2,7 +2,7 @@
 //!
 //! [`auto`](fn@auto) needs no parameter and is the method of choice; [`hartmann2020`](fn@hartmann2020) is the recipe of the
 //! lateral-line atlas (Hartmann et al. 2020, doi:10.7554/eLife.55913), to compare with.
-//! [`score`](fn@score) tells how well labels agree with a truth. The steps are public: [`median()`],
+//! [`apply_edits`] corrects what it found by hand, and [`score`](fn@score) tells how well labels agree with a truth. The steps are public: [`median()`],
 //! [`gaussian()`], [`Components`], [`distance_um`], [`watershed()`].
 
 #![allow(clippy::float_cmp)] // equal means equal here: a value that has not changed, an exact answer
@@ -13,6 +13,7 @@ pub mod auto;
 pub mod components;
 pub mod confidence;
 pub mod distance;
+pub mod edits;
 pub mod error;
 pub mod gaussian;
 pub mod hartmann2020;
@@ -22,6 +23,7 @@ mod regions;
 mod resample;
 pub mod score;
 pub mod segmentation;
+mod share;
 pub mod sheet;
 mod strength;
 #[cfg(test)]
@@ -32,6 +34,7 @@ pub use auto::{Auto, auto};
 pub use components::Components;
 pub use confidence::{CellEvidence, Grade, Verdict};
 pub use distance::distance_um;
+pub use edits::{EditProblem, Edited, apply_edits};
 pub use error::{Result, SegmentError};
 pub use gaussian::{gaussian, gaussian_bytes};
 pub use hartmann2020::{Hartmann2020, hartmann2020, to_bytes};
