@@ -4,14 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use polars::prelude::{Column, DataFrame};
 use primordia::build::cells::segment_image;
 use primordia::export::{TableFormat, export_table};
+use primordia::measured::found_table;
 use primordia_data::VoxelSize;
 use primordia_data::experiment::Segmentation as Recipe;
 use primordia_data::image::{ImageFile, check_suffix, write_labels};
-use primordia_features::sweep::extents;
-use primordia_segmentation::Segmentation;
 
 use super::along_axes::parse_voxel_size;
 use super::output::check_folder;
@@ -86,7 +84,7 @@ impl Segment {
         let found = segment_image(&image, channel, self.recipe())?;
         write_labels(&self.output, &found.labels)?;
         if let Some(path) = &self.cells {
-            export_table(path, &mut cell_table(&found)?)?;
+            export_table(path, &mut found_table(&found)?)?;
         }
         if !quiet {
             println!("{} cells in {}", found.labels.n_cells(), self.output.display());
@@ -105,28 +103,4 @@ impl Segment {
             }
         }
     }
-}
-
-/// One row per cell, the least sure first; positions in the image in µm.
-fn cell_table(found: &Segmentation) -> anyhow::Result<DataFrame> {
-    let (labels, voxel_size) = (&found.labels, found.labels.volume().voxel_size());
-    let confidence = found.confidence();
-    let mut cells: Vec<usize> = (0..labels.n_cells()).collect();
-    if let Some(p) = &confidence {
-        cells.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
-    }
-    let extents = extents(labels);
-    let number = |name: &str, value: &dyn Fn(usize) -> f64| {
-        Column::new(name.into(), cells.iter().map(|&cell| value(cell)).collect::<Vec<_>>())
-    };
-    let label: Vec<u32> = cells.iter().map(|&cell| labels.cells()[cell]).collect();
-    let mut columns = vec![Column::new("label".into(), label)];
-    if let Some(p) = &confidence {
-        columns.push(number("whole_cell_probability", &|cell| f64::from(p[cell])));
-    }
-    for (axis, name) in ["x_um", "y_um", "z_um"].into_iter().enumerate() {
-        columns.push(number(name, &|cell| extents[cell].centroid_um(voxel_size)[axis]));
-    }
-    columns.push(number("volume_um3", &|cell| extents[cell].volume_um3(voxel_size)));
-    Ok(DataFrame::new(cells.len(), columns)?)
 }

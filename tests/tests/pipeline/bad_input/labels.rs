@@ -11,6 +11,7 @@ use super::{Case, case, membrane, put, specimen, voxel_size};
 
 pub(super) const EVALUATE: &str = "evaluate labels.tif truth.tif";
 const SEGMENT: &str = "segment image.tif -o out/labels.tif";
+const WITH_CELLS: &str = "segment image.tif --channel 0 -o out/labels.tif --cells";
 
 /// Labels and a truth that can be compared.
 pub(super) fn sound(folder: &Path) {
@@ -58,6 +59,7 @@ pub(super) fn cases() -> Vec<Case> {
         }),
     ];
     cases.extend(empty_images());
+    cases.extend(tables_of_cells());
     cases.extend(evaluations());
     cases
 }
@@ -91,6 +93,19 @@ fn empty_images() -> Vec<Case> {
                         image = \"dark.tif\"\nchannels = [\"membrane\"]\n";
             put(folder, FILE, text.as_bytes());
         }),
+    ]
+}
+
+/// Tables of the found cells that cannot be written; what can be seen before the work is.
+fn tables_of_cells() -> Vec<Case> {
+    let of = |kind: &'static str, table: &str, says: &'static [&'static str]| {
+        let command: &'static str = format!("{WITH_CELLS} {table}").leak();
+        case(kind, command, says, |folder| image(folder, "image.tif"))
+    };
+    vec![
+        of("a table of cells in a format that is not written", "out/cells.xlsx", &["xlsx", ".csv"]),
+        of("no folder for a table of cells", "nowhere/cells.csv", &["nowhere", "no folder"]),
+        of("a folder in place of a table of cells", "out", &["out", "folder"]),
     ]
 }
 
