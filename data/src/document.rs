@@ -25,11 +25,14 @@ pub(crate) struct Document<'d> {
 impl<'d> Document<'d> {
     /// The document of `bytes`, as if they were the content of `file`.
     pub(crate) fn new(bytes: &'d [u8], file: &'d Path, variables: Lookup<'d>) -> Result<Self> {
-        std::str::from_utf8(bytes).map(|text| Self { file, text, variables }).or_else(|error| {
-            let text = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
-            let document = Document { file, text, variables };
-            Err(document.error(text.len(), WHOLE, Problem::NotUtf8).into())
-        })
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Self { file, text, variables }),
+            Err(error) => {
+                let text = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+                let document = Document { file, text, variables };
+                Err(document.error(text.len(), WHOLE, Problem::NotUtf8).into())
+            }
+        }
     }
 
     /// The text, understood as TOML.

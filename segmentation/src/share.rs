@@ -57,10 +57,10 @@ fn resistance(membrane: &Volume<f32>, room: &Volume<bool>) -> Result<Volume<f32>
     };
     let (low, high) = (quantile(BODIES), quantile(MEMBRANES));
     let contrast = high - low;
-    Ok(smooth.map(|&value| match contrast > 0.0 {
-        true => RESISTANCE as f32 * ((value - low) / contrast).clamp(0.0, 1.0),
-        false => 0.0,
-    }))
+    if contrast <= 0.0 {
+        return Ok(smooth.map(|_| 0.0));
+    }
+    Ok(smooth.map(|value| RESISTANCE as f32 * ((value - low) / contrast).clamp(0.0, 1.0)))
 }
 
 /// Dijkstra's shortest paths from all seeds at once (1959, doi:10.1007/BF01386390).

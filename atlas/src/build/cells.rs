@@ -1,9 +1,11 @@
-//! Finding the cells of one specimen, or taking those that are given.
+//! Finding the cells of one specimen, or taking those that are given, and correcting them.
 
 use primordia_data::experiment::Segmentation as Method;
 use primordia_data::image::{ImageFile, Voxels};
-use primordia_data::{Labels, Volume};
-use primordia_segmentation::{Auto, Hartmann2020, Segmentation, auto, hartmann2020, to_bytes};
+use primordia_data::{EditLog, Labels, Volume};
+use primordia_segmentation::{
+    Auto, Edited, Hartmann2020, Segmentation, apply_edits, auto, hartmann2020, to_bytes,
+};
 
 use crate::error::{AtlasError, Result};
 
@@ -59,4 +61,29 @@ pub fn given_labels(labels: &ImageFile, image: &ImageFile) -> Result<Labels> {
         return Err(AtlasError::NoCells { path });
     }
     Ok(labels)
+}
+
+/// Replays the edits of `log` on `labels`; where they share out room, they follow the membranes in
+/// `membrane`, a channel of an image on the grid of the labels, if there is one.
+///
+/// # Errors
+/// [`AtlasError::Edits`] with the log, the number of the edit and what is wrong with it,
+/// [`AtlasError::NoCellsLeft`] if none is left, [`AtlasError::Data`] if the channel cannot be read.
+pub fn corrected_labels(
+    labels: Labels,
+    log: &EditLog,
+    membrane: Option<(&ImageFile, usize)>,
+) -> Result<Edited> {
+    let path = || log.file().to_owned();
+    let shares_out = log.edits.iter().any(|edit| !edit.seeds_um().is_empty());
+    let membrane = membrane
+        .filter(|_| shares_out)
+        .map(|(image, channel)| image.read_volume_f32(channel))
+        .transpose()?;
+    let edited = apply_edits(labels, &log.edits, membrane.as_ref())
+        .map_err(|source| AtlasError::Edits { path: path(), source })?;
+    if edited.labels.n_cells() == 0 {
+        return Err(AtlasError::NoCellsLeft { path: path() });
+    }
+    Ok(edited)
 }

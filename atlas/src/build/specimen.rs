@@ -8,14 +8,16 @@ use std::path::Path;
 use nalgebra::{Matrix4, Point3};
 use primordia_data::experiment::{Experiment, Segmentation as Method, Specimen};
 use primordia_data::image::{ImageFile, write_labels};
-use primordia_data::{CellTable, ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume};
+use primordia_data::{
+    CellTable, EditLog, ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume,
+};
 use primordia_features::landmarks::{LandmarkParams, sample_landmarks, turned_to_tissue};
 use primordia_features::{CellQuality, Channel, MeasureParams, Measured, measure};
 use primordia_registration::{Hints, Profile, Tissue, TissueRegistration, register};
 use primordia_segmentation::{Grade, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::cells::{given_labels, segment_image};
+use super::cells::{corrected_labels, given_labels, segment_image};
 use super::progress::Progress;
 use super::work::{WorkFolder, WorkKey, hash_file};
 use crate::error::{AtlasError, Result};
@@ -37,7 +39,8 @@ pub struct SpecimenCells {
     pub image_um: Vec<[f64; 3]>,
     /// Centroids in the tissue frame, x, y, z in µm.
     pub tissue_um: Vec<[f64; 3]>,
-    /// The probability that each cell is one whole cell; none where the segmentation does not say.
+    /// The probability that each cell is one whole cell, NaN for those that were corrected; none where
+    /// the segmentation does not say.
     pub confidence: Option<Vec<f32>>,
     /// What is wrong with each cell, in words; empty for a sound one.
     pub quality: Vec<String>,
@@ -58,7 +61,7 @@ pub struct SpecimenCells {
     pub profile_um: Vec<[f64; 4]>,
     /// The voxel, `[z, y, x]` in µm.
     pub voxel_size_um: [f64; 3],
-    /// The hash of the image (and of given labels), hexadecimal.
+    /// The hash of the image (and of given labels and edits), hexadecimal.
     pub input_hash: String,
 }
 
@@ -92,14 +95,14 @@ pub fn specimen_cells(
     progress: &dyn Progress,
 ) -> Result<SpecimenCells> {
     let task = || -> Result<SpecimenCells> {
-        let input_hash = input_hash(specimen)?;
+        let inputs = Inputs::of(specimen)?;
         let depends =
-            format!("{:?} {:?} {:?}", without_paths(experiment, specimen), params, input_hash);
+            format!("{:?} {:?} {:?}", without_paths(experiment, specimen), params, inputs.all());
         let key = WorkKey::new("cells", &specimen.id, &[depends.as_bytes()]);
         if let Some(kept) = work.load(&key) {
             return Ok(kept);
         }
-        let cells = compute(experiment, specimen, params, work, progress, input_hash)?;
+        let cells = compute(experiment, specimen, params, work, progress, &inputs)?;
         work.store(&key, &cells)?;
         Ok(cells)
     };
@@ -124,7 +127,7 @@ fn without_paths(experiment: &Experiment, specimen: &Specimen) -> impl std::fmt:
     )
 }
 
-/// The cells of `specimen`: given, kept in the work folder, or segmented now.
+/// The cells of `specimen`: given, kept in the work folder, or segmented now; corrected if it has edits.
 ///
 /// # Errors
 /// As [`specimen_cells`].
@@ -134,16 +137,34 @@ pub fn labels_of(
     work: &WorkFolder,
 ) -> Result<Labels> {
     let image = open(specimen)?;
-    let (labels, _) = find_cells(experiment, specimen, &image, work, &input_hash(specimen)?)?;
+    let inputs = Inputs::of(specimen)?;
+    let (labels, _) = corrected_cells(experiment, specimen, &image, work, &inputs)?;
     Ok(labels)
 }
 
-/// The hash of the image, and of given labels.
-fn input_hash(specimen: &Specimen) -> Result<String> {
-    let image = hash_file(&specimen.image)?;
-    match &specimen.labels {
-        Some(labels) => Ok(format!("{image}+{}", hash_file(labels)?)),
-        None => Ok(image),
+/// Hashes of the files of a specimen.
+struct Inputs {
+    /// The image, and given labels.
+    cells: String,
+    /// The log of edits: no new cells are looked for when it changes.
+    edits: Option<String>,
+}
+
+impl Inputs {
+    fn of(specimen: &Specimen) -> Result<Self> {
+        let image = hash_file(&specimen.image)?;
+        let cells = match &specimen.labels {
+            Some(labels) => format!("{image}+{}", hash_file(labels)?),
+            None => image,
+        };
+        Ok(Self { cells, edits: specimen.edits.as_deref().map(hash_file).transpose()? })
+    }
+
+    fn all(&self) -> String {
+        match &self.edits {
+            Some(edits) => format!("{}+{edits}", self.cells),
+            None => self.cells.clone(),
+        }
     }
 }
 
@@ -153,11 +174,11 @@ fn compute(
     params: &SpecimenParams,
     work: &WorkFolder,
     progress: &dyn Progress,
-    input_hash: String,
+    inputs: &Inputs,
 ) -> Result<SpecimenCells> {
     let image = open(specimen)?;
     progress.step(&format!("{}: finding cells", specimen.id));
-    let (labels, confidence) = find_cells(experiment, specimen, &image, work, &input_hash)?;
+    let (labels, confidence) = corrected_cells(experiment, specimen, &image, work, inputs)?;
     warn_of_unsure_cells(&specimen.id, &labels, confidence.as_deref());
     progress.step(&format!("{}: measuring {} cells", specimen.id, labels.n_cells()));
     let registration = registered(&labels, specimen)?;
@@ -175,11 +196,16 @@ fn compute(
     for (channel, clouds) in proteins.iter().zip(&sampled.proteins) {
         landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
     }
-    Ok(summed_up(&labels, measured, confidence, landmarks, &registration, input_hash))
+    Ok(summed_up(&labels, measured, confidence, landmarks, &registration, inputs.all()))
 }
 
 fn warn_of_unsure_cells(specimen: &str, labels: &Labels, confidence: Option<&[f32]>) {
-    let verdict = confidence.map(|confidence| Verdict::new(labels.cells(), confidence));
+    // What was corrected by hand has no probability any more.
+    let said = |confidence: &[f32]| -> (Vec<u32>, Vec<f32>) {
+        let cells = labels.cells().iter().copied().zip(confidence.iter().copied());
+        cells.filter(|cell| !cell.1.is_nan()).unzip()
+    };
+    let verdict = confidence.map(said).map(|(cells, p)| Verdict::new(&cells, &p));
     if let Some(verdict) = verdict.filter(|verdict| verdict.grade != Grade::Pass) {
         tracing::warn!("segmentation of {specimen}: {verdict}");
     }
@@ -196,6 +222,36 @@ fn open(specimen: &Specimen) -> Result<ImageFile> {
     }
     image.required_voxel_size()?;
     Ok(image)
+}
+
+/// The specimen's cells, given or segmented, with the edits of its log; corrected ones are also left
+/// in the work folder, as a label image to look at.
+fn corrected_cells(
+    experiment: &Experiment,
+    specimen: &Specimen,
+    image: &ImageFile,
+    work: &WorkFolder,
+    inputs: &Inputs,
+) -> Result<(Labels, Option<Vec<f32>>)> {
+    let (found, confidence) = find_cells(experiment, specimen, image, work, &inputs.cells)?;
+    let Some(path) = &specimen.edits else { return Ok((found, confidence)) };
+    let log = EditLog::read(path)?;
+    let reference = experiment.reference.as_deref();
+    let channel = reference.map(|reference| image.channel_index(reference)).transpose()?;
+    let rows = found.rows();
+    let edited = corrected_labels(found, &log, channel.map(|channel| (image, channel)))?;
+    let kept = |confidence: Vec<f32>| {
+        let of = |label: &u32| match edited.changed.binary_search(label) {
+            Ok(_) => f32::NAN,
+            Err(_) => rows.row(*label).map_or(f32::NAN, |row| confidence[row]),
+        };
+        edited.labels.cells().iter().map(of).collect()
+    };
+    let confidence = confidence.map(kept);
+    let depends = format!("{:?} {}", without_paths(experiment, specimen), inputs.all());
+    let key = WorkKey::new("corrected", &specimen.id, &[depends.as_bytes()]);
+    write_labels(work.path(&key, ".ome.tif"), &edited.labels)?;
+    Ok((edited.labels, confidence))
 }
 
 /// The specimen's cells, given or segmented; segmented ones are also left in the work folder, as a

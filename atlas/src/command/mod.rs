@@ -2,7 +2,9 @@
 
 mod along_axes;
 mod build;
+mod channel;
 mod demo;
+mod edit;
 mod evaluate;
 mod explode;
 mod export;
@@ -57,6 +59,7 @@ enum Verb {
     Init(init::Init),
     Inspect(inspect::Inspect),
     Segment(segment::Segment),
+    Edit(edit::Edit),
     Evaluate(evaluate::Evaluate),
     Explode(explode::Explode),
     Features(features::Features),
@@ -99,6 +102,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Init(init) => init.run(),
         Verb::Inspect(inspect) => inspect.run(),
         Verb::Segment(segment) => segment.run(quiet),
+        Verb::Edit(edit) => edit.run(quiet),
         Verb::Evaluate(evaluate) => evaluate.run(),
         Verb::Explode(explode) => explode.run(quiet),
         Verb::Features(features) => features.run(quiet),

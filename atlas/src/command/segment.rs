@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use primordia::build::cells::segment_image;
 use primordia::export::{TableFormat, export_table};
@@ -12,6 +11,7 @@ use primordia_data::experiment::Segmentation as Recipe;
 use primordia_data::image::{ImageFile, check_suffix, write_labels};
 
 use super::along_axes::parse_voxel_size;
+use super::channel::membrane_channel;
 use super::output::check_folder;
 
 /// Segment the cells of a membrane-stained volume
@@ -74,13 +74,7 @@ impl Segment {
         if let Some(voxel_size) = self.voxel_size {
             image = image.with_voxel_size(voxel_size);
         }
-        let channel = match &self.channel {
-            Some(selector) => image.channel_index(selector)?,
-            None if image.n_channels() == 1 => 0,
-            None => image.channel_index("membrane").with_context(|| {
-                format!("{} has several channels; choose one with --channel", self.image.display())
-            })?,
-        };
+        let channel = membrane_channel(&image, self.channel.as_deref())?;
         let found = segment_image(&image, channel, self.recipe())?;
         write_labels(&self.output, &found.labels)?;
         if let Some(path) = &self.cells {
