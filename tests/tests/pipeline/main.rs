@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod documentation;
+mod edits;
 mod exploded;
 mod features;
 mod golden;
