@@ -359,7 +359,7 @@ fn at_least(wanted: usize, of: &'static str, found: usize) -> Result<(), EditPro
 mod tests {
     use super::*;
     use crate::score::best_ious;
-    use crate::testing::{on_threads, sized_volume};
+    use crate::testing::{centres, on_threads, sized_volume};
     use ndarray::Array3;
     use primordia_data::phantom::{self, Optics, Phantom, PhantomParams, TissueParams};
     use primordia_data::{EditLog, VoxelSize};
@@ -483,19 +483,6 @@ mod tests {
         let params =
             PhantomParams { tissue, optics: optics(voxel_size), ..PhantomParams::default() };
         phantom::specimen(&params, 3).unwrap()
-    }
-
-    /// The centroid of each cell, x, y, z in µm.
-    fn centres(labels: &Labels) -> Vec<Point3<f64>> {
-        let (volume, rows) = (labels.volume(), labels.rows());
-        let mut sums = vec![(Point3::origin(), 0.0); labels.n_cells()];
-        for ((z, y, x), &label) in volume.voxels().indexed_iter() {
-            if let Some(row) = rows.row(label) {
-                sums[row].0 += volume.point_um([z, y, x]).coords;
-                sums[row].1 += 1.0;
-            }
-        }
-        sums.into_iter().map(|(sum, n)| sum / n).collect()
     }
 
     /// Merges two cells and splits them at their true centres.

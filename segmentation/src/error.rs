@@ -31,6 +31,10 @@ pub enum SegmentError {
     TooLarge { voxels: usize, most: usize },
     #[error("the truth has no cells (every label is 0): nothing to score against")]
     NoTruth,
+    #[error(
+        "the channel to unmix is nowhere brighter than {value}: it cannot bleed; is it the right one?"
+    )]
+    NothingToUnmix { value: f64 },
     #[error("edit {number} ({action}): {problem}")]
     Edit { number: usize, action: &'static str, problem: Box<EditProblem> },
     #[error(transparent)]

@@ -2,6 +2,7 @@
 //!
 //! [`auto`](fn@auto) needs no parameter and is the method of choice; [`hartmann2020`](fn@hartmann2020) is the recipe of the
 //! lateral-line atlas (Hartmann et al. 2020, doi:10.7554/eLife.55913), to compare with.
+//! [`unmix`](fn@unmix) takes out of the membrane channel what another one bleeds into it,
 //! [`apply_edits`] corrects what it found by hand, and [`score`](fn@score) tells how well labels agree with a truth. The steps are public: [`median()`],
 //! [`gaussian()`], [`Components`], [`distance_um`], [`watershed()`].
 
@@ -28,6 +29,7 @@ pub mod sheet;
 mod strength;
 #[cfg(test)]
 mod testing;
+pub mod unmix;
 pub mod watershed;
 
 pub use auto::{Auto, auto};
@@ -43,4 +45,5 @@ pub use merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
 pub use score::{Scores, best_ious, score};
 pub use segmentation::{Segmentation, Threshold};
 pub use sheet::{SheetScale, sheet_evidence};
+pub use unmix::{Unmixing, unmix};
 pub use watershed::{watershed, watershed_within};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use nalgebra::{Matrix4, Point3};
-use primordia_data::experiment::{Experiment, Segmentation as Method, Specimen};
+use primordia_data::experiment::{Experiment, Specimen};
 use primordia_data::image::{ImageFile, write_labels};
 use primordia_data::{
     CellTable, EditLog, ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume,
@@ -14,10 +14,10 @@ use primordia_data::{
 use primordia_features::landmarks::{LandmarkParams, sample_landmarks, turned_to_tissue};
 use primordia_features::{CellQuality, Channel, MeasureParams, Measured, measure};
 use primordia_registration::{Hints, Profile, Tissue, TissueRegistration, register};
-use primordia_segmentation::{Grade, Verdict};
+use primordia_segmentation::{Grade, Unmixing, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::cells::{corrected_labels, given_labels, segment_image};
+use super::cells::{Reference, corrected_labels, given_labels, segment_image};
 use super::progress::Progress;
 use super::work::{WorkFolder, WorkKey, hash_file};
 use crate::error::{AtlasError, Result};
@@ -61,6 +61,8 @@ pub struct SpecimenCells {
     pub profile_um: Vec<[f64; 4]>,
     /// The voxel, `[z, y, x]` in µm.
     pub voxel_size_um: [f64; 3],
+    /// What was taken out of the reference before cells were found in it.
+    pub unmixing: Option<Unmixing>,
     /// The hash of the image (and of given labels and edits), hexadecimal.
     pub input_hash: String,
 }
@@ -121,6 +123,7 @@ fn without_paths(experiment: &Experiment, specimen: &Specimen) -> impl std::fmt:
         specimen.channels.clone(),
         specimen.dataset.clone(),
         specimen.labels_dataset.clone(),
+        specimen.unmix.clone(),
         specimen.voxel_size.map(|size| size.um()),
         specimen.migration,
         specimen.apical,
@@ -138,8 +141,14 @@ pub fn labels_of(
 ) -> Result<Labels> {
     let image = open(specimen)?;
     let inputs = Inputs::of(specimen)?;
-    let (labels, _) = corrected_cells(experiment, specimen, &image, work, &inputs)?;
-    Ok(labels)
+    Ok(corrected_cells(experiment, specimen, &image, work, &inputs)?.labels)
+}
+
+/// Cells, and what is known of how they were found.
+struct Found {
+    labels: Labels,
+    confidence: Option<Vec<f32>>,
+    unmixing: Option<Unmixing>,
 }
 
 /// Hashes of the files of a specimen.
@@ -178,7 +187,8 @@ fn compute(
 ) -> Result<SpecimenCells> {
     let image = open(specimen)?;
     progress.step(&format!("{}: finding cells", specimen.id));
-    let (labels, confidence) = corrected_cells(experiment, specimen, &image, work, inputs)?;
+    let Found { labels, confidence, unmixing } =
+        corrected_cells(experiment, specimen, &image, work, inputs)?;
     warn_of_unsure_cells(&specimen.id, &labels, confidence.as_deref());
     progress.step(&format!("{}: measuring {} cells", specimen.id, labels.n_cells()));
     let registration = registered(&labels, specimen)?;
@@ -196,7 +206,8 @@ fn compute(
     for (channel, clouds) in proteins.iter().zip(&sampled.proteins) {
         landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
     }
-    Ok(summed_up(&labels, measured, confidence, landmarks, &registration, inputs.all()))
+    let cells = summed_up(&labels, measured, confidence, landmarks, &registration, inputs.all());
+    Ok(SpecimenCells { unmixing, ..cells })
 }
 
 fn warn_of_unsure_cells(specimen: &str, labels: &Labels, confidence: Option<&[f32]>) {
@@ -232,14 +243,15 @@ fn corrected_cells(
     image: &ImageFile,
     work: &WorkFolder,
     inputs: &Inputs,
-) -> Result<(Labels, Option<Vec<f32>>)> {
-    let (found, confidence) = find_cells(experiment, specimen, image, work, &inputs.cells)?;
-    let Some(path) = &specimen.edits else { return Ok((found, confidence)) };
+) -> Result<Found> {
+    let found = find_cells(experiment, specimen, image, work, &inputs.cells)?;
+    let Some(path) = &specimen.edits else { return Ok(found) };
+    let Found { labels, confidence, unmixing } = found;
     let log = EditLog::read(path)?;
-    let reference = experiment.reference.as_deref();
-    let channel = reference.map(|reference| image.channel_index(reference)).transpose()?;
-    let rows = found.rows();
-    let edited = corrected_labels(found, &log, channel.map(|channel| (image, channel)))?;
+    let named = experiment.reference.as_deref();
+    let reference = named.map(|name| reference(specimen, image, name)).transpose()?;
+    let rows = labels.rows();
+    let edited = corrected_labels(labels, &log, reference)?;
     let kept = |confidence: Vec<f32>| {
         let of = |label: &u32| match edited.changed.binary_search(label) {
             Ok(_) => f32::NAN,
@@ -251,7 +263,14 @@ fn corrected_cells(
     let depends = format!("{:?} {}", without_paths(experiment, specimen), inputs.all());
     let key = WorkKey::new("corrected", &specimen.id, &[depends.as_bytes()]);
     write_labels(work.path(&key, ".ome.tif"), &edited.labels)?;
-    Ok((edited.labels, confidence))
+    Ok(Found { labels: edited.labels, confidence, unmixing })
+}
+
+/// The channel of an image in which cells are found.
+fn reference<'i>(specimen: &Specimen, image: &'i ImageFile, name: &str) -> Result<Reference<'i>> {
+    let bleeding = specimen.unmix.as_deref();
+    let bleeding = bleeding.map(|name| image.channel_index(name)).transpose()?;
+    Ok(Reference { image, channel: image.channel_index(name)?, bleeding })
 }
 
 /// The specimen's cells, given or segmented; segmented ones are also left in the work folder, as a
@@ -262,25 +281,25 @@ fn find_cells(
     image: &ImageFile,
     work: &WorkFolder,
     input_hash: &str,
-) -> Result<(Labels, Option<Vec<f32>>)> {
+) -> Result<Found> {
     if let Some(path) = &specimen.labels {
         let labels = ImageFile::open_dataset(path, specimen.labels_dataset.as_deref())?;
-        return Ok((given_labels(&labels, image)?, None));
+        let labels = given_labels(&labels, image)?;
+        return Ok(Found { labels, confidence: None, unmixing: None });
     }
-    let reference = experiment.reference.as_deref().unwrap_or("membrane");
-    let depends = format!("{:?} {reference} {input_hash}", without_paths(experiment, specimen));
+    let name = experiment.reference.as_deref().unwrap_or("membrane");
+    let depends = format!("{:?} {name} {input_hash}", without_paths(experiment, specimen));
     let key = WorkKey::new("labels", &specimen.id, &[depends.as_bytes()]);
     let path = work.path(&key, ".ome.tif");
-    if let (Some(confidence), Some(labels)) = (work.load(&key), kept_labels(&path)) {
-        return Ok((labels, confidence));
+    if let (Some((confidence, unmixing)), Some(labels)) = (work.load(&key), kept_labels(&path)) {
+        return Ok(Found { labels, confidence, unmixing });
     }
-    let channel = image.channel_index(reference)?;
-    let method: Method = experiment.segmentation;
-    let found = segment_image(image, channel, method)?;
+    let (found, unmixing) =
+        segment_image(&reference(specimen, image, name)?, experiment.segmentation)?;
     write_labels(&path, &found.labels)?;
     let confidence = found.confidence();
-    work.store(&key, &confidence)?;
-    Ok((found.labels, confidence))
+    work.store(&key, &(&confidence, &unmixing))?;
+    Ok(Found { labels: found.labels, confidence, unmixing })
 }
 
 fn kept_labels(path: &Path) -> Option<Labels> {
@@ -350,6 +369,7 @@ fn summed_up(
         apical: (registration.apical.to_string(), registration.apical.confidence),
         profile_um: registration.profile.stations_um.to_vec(),
         voxel_size_um: labels.volume().voxel_size().um(),
+        unmixing: None,
         input_hash,
     }
 }

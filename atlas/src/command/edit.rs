@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use nalgebra::Point3;
-use primordia::build::cells::corrected_labels;
+use primordia::build::cells::{Reference, corrected_labels};
 use primordia_data::edits::parse_point_um;
 use primordia_data::experiment::stem;
 use primordia_data::image::{check_suffix, write_labels};
@@ -172,11 +172,14 @@ impl Edit {
 
     fn replayed(&self, log: &EditLog) -> anyhow::Result<Edited> {
         let (labels, image) = self.labelled.read(&self.labels)?;
-        let membrane = match &image {
-            Some(image) => Some((image, membrane_channel(image, self.channel.as_deref())?)),
+        let reference = match &image {
+            Some(image) => {
+                let channel = membrane_channel(image, self.channel.as_deref())?;
+                Some(Reference { image, channel, bleeding: None })
+            }
             None => None,
         };
-        Ok(corrected_labels(labels, log, membrane)?)
+        Ok(corrected_labels(labels, log, reference)?)
     }
 
     /// Takes the last edit away; what is left need not be tried, unless it is to be written.

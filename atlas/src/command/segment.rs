@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
-use primordia::build::cells::segment_image;
+use primordia::build::cells::{Reference, segment_image};
 use primordia::export::{TableFormat, export_table};
 use primordia::measured::found_table;
 use primordia_data::VoxelSize;
@@ -23,6 +24,7 @@ use super::output::check_folder;
 #[command(after_help = "Examples:
   primordia segment embryo.ome.tif -o labels.ome.tif
   primordia segment embryo.h5 --channel membrane -o labels.h5 --cells cells.csv
+  primordia segment embryo.h5 --channel membrane --unmix nuclei -o labels.h5
   primordia segment embryo.tif --method hartmann2020 --max-offset 40 --step 2 -o labels.tif")]
 pub(super) struct Segment {
     /// Image to read (.tif, .tiff, .h5)
@@ -36,6 +38,9 @@ pub(super) struct Segment {
     /// Membrane channel, by name or by number from 0 [default: the only one]
     #[arg(long, short)]
     channel: Option<String>,
+    /// Channel that bleeds into the membrane channel, by name or number: it is taken out first
+    #[arg(long, value_name = "CHANNEL")]
+    unmix: Option<String>,
     /// Data set to read of an HDF5 file [default: the only image]
     #[arg(long)]
     dataset: Option<String>,
@@ -75,13 +80,25 @@ impl Segment {
             image = image.with_voxel_size(voxel_size);
         }
         let channel = membrane_channel(&image, self.channel.as_deref())?;
-        let found = segment_image(&image, channel, self.recipe())?;
+        let bleeding = self.unmix.as_deref().map(|name| image.channel_index(name)).transpose()?;
+        if bleeding == Some(channel) {
+            bail!(
+                "{}: --unmix names the membrane channel itself; name the channel that bleeds into it",
+                self.image.display()
+            );
+        }
+        let reference = Reference { image: &image, channel, bleeding };
+        let (found, unmixing) = segment_image(&reference, self.recipe())?;
         write_labels(&self.output, &found.labels)?;
         if let Some(path) = &self.cells {
             export_table(path, &mut found_table(&found)?)?;
         }
         if !quiet {
             println!("{} cells in {}", found.labels.n_cells(), self.output.display());
+            if let (Some(unmixing), Some(name)) = (unmixing, &self.unmix) {
+                let (share, error) = (unmixing.coefficient, unmixing.standard_error);
+                println!("{share:.4} ± {error:.4} of channel {name} was taken out first");
+            }
             if let Some(verdict) = found.verdict() {
                 println!("{verdict}");
             }

@@ -9,6 +9,7 @@
 //! name = "pLLP, 32-36 hpf"
 //! reference = "membrane"                 # the channel that is segmented
 //! proteins = ["actin"]                   # to be mapped; default: every other channel
+//! unmix = "nuclei"                       # optional: a channel that bleeds into the reference
 //! migration = "+x"                       # optional: where the tissue goes in the images
 //!
 //! [[specimen]]
@@ -115,6 +116,8 @@ pub struct Specimen {
     pub labels_dataset: Option<String>,
     /// Corrections of its cells: an [edit log](crate::edits).
     pub edits: Option<PathBuf>,
+    /// The channel that bleeds into the reference, and is taken out of it before cells are found.
+    pub unmix: Option<String>,
     /// Where the tissue migrates or points, if the experiment file says.
     pub migration: Option<Direction>,
     /// Where its apical side is, if the experiment file says.

@@ -6,19 +6,20 @@ use std::sync::Arc;
 
 use super::paths::stem;
 use super::problem::Problem;
-use super::settings::{Settings, direction_of};
+use super::settings::{Settings, direction_of, unmixed};
 use super::{Annotation, Attribute, Attributes, Specimen};
 use crate::document::{Table, Value};
 use crate::error::Result;
 use crate::volume::VoxelSize;
 
 /// Keys that `[[specimen]]` and `[[specimens]]` share.
-const SHARED: [&str; 8] = [
+const SHARED: [&str; 9] = [
     "channels",
     "voxel_size_um",
     "labels",
     "labels_dataset",
     "edits",
+    "unmix",
     "dataset",
     "migration",
     "apical",
@@ -108,6 +109,8 @@ impl Found<'_> {
     ) -> Result<Specimen> {
         let direction = |key| table.get(key).map(direction_of).transpose();
         let dataset = table.get("dataset").map(Value::name).transpose()?;
+        let reference = self.settings.reference.as_deref();
+        let unmix = table.get("unmix").map(|value| unmixed(value, reference)).transpose()?;
         Ok(Specimen {
             id,
             image: image.to_owned(),
@@ -116,6 +119,7 @@ impl Found<'_> {
             voxel_size: table.get("voxel_size_um").map(voxel_size).transpose()?,
             labels: None,
             edits: None,
+            unmix: unmix.or_else(|| self.settings.unmix.clone()),
             labels_dataset: table.get("labels_dataset").map(Value::name).transpose()?,
             migration: direction("migration")?.or(self.settings.migration),
             apical: direction("apical")?.or(self.settings.apical),

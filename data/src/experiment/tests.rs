@@ -41,6 +41,7 @@ const IMAGES: &str = r#"
 name = "pLLP"
 reference = "membrane"
 proteins = ["actin"]
+unmix = "actin"
 migration = "+x"
 seed = 7
 
@@ -59,6 +60,7 @@ dose_um = 2
 id = "8713481504"
 image = "8713481504.h5"
 dataset = "/raw"
+unmix = "nuclei"
 channels = ["membrane", "actin"]
 voxel_size_um = [0.225, 0.099, 0.099]
 apical = [0, 0, -2]
@@ -92,6 +94,7 @@ fn images_come_by_pattern_and_one_by_one_in_the_order_of_the_file() {
     assert_eq!(b.edits, None, "not every specimen needs to be corrected");
     assert_eq!(a.attributes, [("dose_um".into(), Attribute::Number(2.0))]);
     assert_eq!(a.migration, direction(1.0, 0.0, 0.0));
+    assert_eq!((a.unmix.as_deref(), last.unmix.as_deref()), (Some("actin"), Some("nuclei")));
     assert_eq!(last.apical, direction(0.0, 0.0, -1.0));
     assert_eq!(last.voxel_size, VoxelSize::from_um([0.225, 0.099, 0.099]).ok());
     assert_eq!(last.dataset.as_deref(), Some("/raw"));
@@ -236,6 +239,8 @@ fn files_must_exist() {
     let many = format!("{start}[[specimens]]\nimages = \"*.tif\"\n");
     let (.., problem) = folder.refused(format!("{many}labels = \"labels/{{id}}.tif\"\n"));
     assert_eq!(problem, Problem::MissingFile { path: folder.path("labels/a.tif") });
+    let (.., problem) = folder.refused(format!("{many}unmix = \"m\"\n"));
+    assert!(matches!(problem, Problem::Value { wanted, .. } if wanted.contains("reference")));
     let (.., problem) = folder.refused(format!("{many}edits = \"edits/{{id}}.toml\"\n"));
     assert_eq!(problem, Problem::NoMatch { pattern: "edits/{id}.toml".into() });
     let (.., problem) = folder.refused(format!("{many}labels = \"a.tif\"\n"));

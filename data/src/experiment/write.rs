@@ -83,11 +83,13 @@ impl Text<'_> {
                 self.line(key, &self.path(path));
             }
         }
-        for (key, dataset) in
-            [("dataset", &specimen.dataset), ("labels_dataset", &specimen.labels_dataset)]
-        {
-            if let Some(dataset) = dataset {
-                self.line(key, &quoted(dataset));
+        for (key, name) in [
+            ("dataset", &specimen.dataset),
+            ("labels_dataset", &specimen.labels_dataset),
+            ("unmix", &specimen.unmix),
+        ] {
+            if let Some(name) = name {
+                self.line(key, &quoted(name));
             }
         }
         for (key, direction) in [("migration", specimen.migration), ("apical", specimen.apical)] {

@@ -12,3 +12,4 @@ mod real_images;
 mod real_tables;
 mod segmentation;
 mod threads;
+mod unmix;
