@@ -30,7 +30,7 @@ pub(crate) const MARGIN_UM: f64 = 4.0 * SMOOTHING_UM;
 /// a straight line.
 ///
 /// # Errors
-/// None but those of smoothing, which has parameters that fit any voxel size.
+/// Those of [`gaussian`]: voxels are far too small for the smoothing.
 pub(crate) fn share_out(
     room: &Volume<bool>,
     seeds: &[[usize; 3]],
