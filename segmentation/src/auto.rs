@@ -12,10 +12,11 @@ use crate::error::{Result, SegmentError};
 use crate::gaussian::gaussian;
 use crate::hartmann2020::finite_range;
 use crate::merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
+use crate::refine::FullGrid;
 use crate::regions::{local_minima, region_graph};
-use crate::resample::{enlarge_labels, shrink};
+use crate::resample::shrink;
 use crate::segmentation::{Segmentation, Threshold, label_sizes, rename};
-use crate::sheet::{Normals, SheetFilter, SheetScale};
+use crate::sheet::{SheetFilter, SheetScale, Sheets};
 use crate::strength::{NoiseMap, choose_width, even_out};
 use crate::watershed::flood;
 
@@ -36,6 +37,10 @@ const SMALLEST: f64 = 0.1;
 const SMALLEST_OPEN: f64 = 0.5;
 /// Seeds are the minima of the evidence smoothed by this many widths of a sheet: several in each cell.
 const SEED_WIDTHS: f64 = 1.5;
+/// Voxels are merged up to this size, in µm: six make the smallest cells, and noise falls.
+const WORKING_UM: f64 = 0.42;
+/// Where borders lie in the full image is averaged over discs of this many widths of a sheet.
+const DISC_WIDTHS: f64 = 1.7;
 
 impl Default for Auto {
     fn default() -> Self {
@@ -64,19 +69,19 @@ impl Auto {
 /// # Errors
 /// [`SegmentError::NotFinite`], [`SegmentError::Constant`], [`SegmentError::NoCells`] for images without finite values,
 /// contrast or cells; [`SegmentError::Parameter`] for impossible `params`.
-pub fn auto(membrane: &Volume<f32>, params: &Auto) -> Result<Segmentation> {
+pub fn auto<T>(membrane: &Volume<T>, params: &Auto) -> Result<Segmentation>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
     params.check()?;
     finite_range(membrane)?;
     let width_um = sheet_width(membrane, params.membrane_um)?;
     let factors = working_factors(membrane, width_um);
-    let image = shrink(membrane, factors, |value| value)?;
-    let scale = SheetScale::for_width(width_um);
-    let (evidence, normals) = sheets(&image, scale)?;
-    let seeds = local_minima(&gaussian(&evidence, [SEED_WIDTHS * width_um; 3])?);
-    let n_regions = seeds.as_slice().par_iter().copied().max().unwrap_or(0) as usize;
-    let mut labels = flood(&levels(&evidence), seeds)?;
-    tracing::debug!(n_regions, width_um, ?factors, "over-segmented");
-    let graph = region_graph(&labels, &evidence, &normals, n_regions);
+    let image = shrink(membrane, factors, Into::into)?;
+    let range = finite_range(&image)?;
+    let sheets = sheets(image, SheetScale::for_width(width_um))?;
+    let (mut labels, graph) = over_segment(&sheets, width_um)?;
+    tracing::debug!(n_regions = graph.n_regions(), width_um, ?factors, "over-segmented");
     let assumed = assumed(width_um);
     let merged = merge_by_average(&graph, params.parting, assumed);
     let cells = Cells::new(&mut labels, &graph, &merged, assumed, params);
@@ -86,9 +91,19 @@ pub fn auto(membrane: &Volume<f32>, params: &Auto) -> Result<Segmentation> {
             min_volume_um3: params.min_volume_um3,
         });
     }
-    let labels = enlarge_labels(&labels, factors, membrane.shape(), membrane.voxel_size())?;
+    let grid = FullGrid { image: membrane, factors, range, disc_um: DISC_WIDTHS * width_um };
+    let labels = grid.enlarge(&labels, &sheets)?;
     let threshold = Threshold { level: params.parting, tried: Vec::new() };
     Ok(Segmentation { labels: Labels::new(labels), evidence: Some(cells.evidence), threshold })
+}
+
+/// Far more regions than cells, and their graph.
+fn over_segment(sheets: &Sheets, width_um: f64) -> Result<(Volume<u32>, RegionGraph)> {
+    let seeds = local_minima(&gaussian(&sheets.evidence, [SEED_WIDTHS * width_um; 3])?);
+    let n_regions = seeds.as_slice().par_iter().copied().max().unwrap_or(0) as usize;
+    let labels = flood(&levels(&sheets.evidence), seeds)?;
+    let graph = region_graph(&labels, sheets, n_regions);
+    Ok((labels, graph))
 }
 
 /// What is assumed of a face before it is looked at: a piece of weak sheet, some three widths wide.
@@ -99,29 +114,33 @@ fn assumed(width_um: f64) -> Face {
 }
 
 /// How wide the image shows its sheets.
-fn sheet_width(membrane: &Volume<f32>, membrane_um: f64) -> Result<f64> {
+fn sheet_width<T>(membrane: &Volume<T>, membrane_um: f64) -> Result<f64>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
     let factors = working_factors(membrane, membrane_um);
-    let image = shrink(membrane, factors, |value| value)?;
+    let image = shrink(membrane, factors, Into::into)?;
     let side_um = image.voxel_size().um().into_iter().fold(f64::INFINITY, f64::min);
     let least_um = membrane_um.max(1.1 * side_um);
     choose_width(&image, &[1.0, 1.5, 2.2, 3.2].map(|factor| factor * least_um))
 }
 
 /// The evidence for sheets, as a share of what is usual nearby.
-fn sheets(image: &Volume<f32>, scale: SheetScale) -> Result<(Volume<f32>, Normals)> {
-    let filter = SheetFilter::new(image, scale)?;
-    let mut evidence = filter.everywhere();
-    let noise = NoiseMap::new(image, &filter, scale)?;
-    let normals = filter.into_normals();
-    even_out(&mut evidence, &noise, 20.0 * scale.fine_um)?;
-    Ok((evidence, normals))
+fn sheets(image: Volume<f32>, scale: SheetScale) -> Result<Sheets> {
+    let filter = SheetFilter::new(&image, scale)?;
+    let mut sheets = filter.everywhere();
+    let noise = NoiseMap::new(&image, &filter, scale)?;
+    drop((image, filter));
+    even_out(&mut sheets.evidence, &noise, 20.0 * scale.fine_um)?;
+    Ok(sheets)
 }
 
-/// How many voxels along each axis make one of the working grid: fine enough for a membrane.
-fn working_factors(image: &Volume<f32>, membrane_um: f64) -> [usize; 3] {
+/// How many voxels along each axis make one of the working grid: fine enough for a membrane, and for the smallest cells.
+fn working_factors<T>(image: &Volume<T>, membrane_um: f64) -> [usize; 3] {
     let shape = image.shape();
     let um = image.voxel_size().um();
-    [0, 1, 2].map(|axis| ((membrane_um / um[axis] * 1.01) as usize).clamp(1, shape[axis]))
+    let wanted_um = 1.01 * membrane_um.max(WORKING_UM);
+    [0, 1, 2].map(|axis| ((wanted_um / um[axis]) as usize).clamp(1, shape[axis]))
 }
 
 /// Evidence in whole steps, for the flood.

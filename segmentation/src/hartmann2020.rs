@@ -113,13 +113,22 @@ pub fn to_bytes(volume: &Volume<f32>) -> Result<Volume<u8>> {
 }
 
 /// The least and the largest value of an image that has finite and different values.
-pub(crate) fn finite_range(volume: &Volume<f32>) -> Result<(f32, f32)> {
+pub(crate) fn finite_range<T>(volume: &Volume<T>) -> Result<(f32, f32)>
+where
+    T: Copy + Into<f32> + Sync,
+{
+    const CHUNK: usize = 1 << 16;
     let voxels = volume.as_slice();
-    let (count, low, high) =
-        voxels.par_iter().map(|&value| (usize::from(!value.is_finite()), value, value)).reduce(
-            || (0, f32::INFINITY, f32::NEG_INFINITY),
-            |a, b| (a.0 + b.0, a.1.min(b.1), a.2.max(b.2)),
-        );
+    let range = |chunk: &[T]| {
+        chunk.iter().fold((0, f32::INFINITY, f32::NEG_INFINITY), |(count, low, high), &value| {
+            let value = value.into();
+            (count + usize::from(!value.is_finite()), value.min(low), value.max(high))
+        })
+    };
+    let (count, low, high) = voxels.par_chunks(CHUNK).map(range).reduce(
+        || (0, f32::INFINITY, f32::NEG_INFINITY),
+        |a, b| (a.0 + b.0, a.1.min(b.1), a.2.max(b.2)),
+    );
     if count > 0 {
         return Err(SegmentError::NotFinite { count, voxels: voxels.len() });
     }

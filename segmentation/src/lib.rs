@@ -20,12 +20,14 @@ pub mod gaussian;
 pub mod hartmann2020;
 pub mod median;
 pub mod merge;
+mod refine;
 mod regions;
 mod resample;
 pub mod score;
 pub mod segmentation;
 mod share;
 pub mod sheet;
+mod stencil;
 mod strength;
 #[cfg(test)]
 mod testing;

@@ -8,7 +8,7 @@ use primordia_data::Volume;
 use rayon::prelude::*;
 
 use crate::merge::{Face, RegionGraph};
-use crate::sheet::Normals;
+use crate::sheet::Sheets;
 
 /// The local minima of an image: voxels that none of their 26 neighbours undercuts, of equal
 /// neighbours the first in memory, numbered 1.. in the order of memory.
@@ -49,19 +49,14 @@ pub(crate) fn local_minima(volume: &Volume<f32>) -> Volume<u32> {
 /// as the membrane around a cell crosses every cut through the cell, says nothing about it. So of a
 /// sheet of evidence `e` (at most 1) whose normal is at an angle `φ` to that of the face,
 /// `e cos² φ` is for the face, and `e sin² φ` of the area is not asked.
-pub(crate) fn region_graph(
-    labels: &Volume<u32>,
-    evidence: &Volume<f32>,
-    normals: &Normals,
-    n_regions: usize,
-) -> RegionGraph {
+pub(crate) fn region_graph(labels: &Volume<u32>, sheets: &Sheets, n_regions: usize) -> RegionGraph {
     const SLAB: usize = 4;
     let n_z = labels.shape()[0];
     let slabs: Vec<HashMap<(u32, u32), Seam>> = (0..n_z.div_ceil(SLAB))
         .into_par_iter()
         .map(|slab| {
             let planes = slab * SLAB..((slab + 1) * SLAB).min(n_z);
-            seams(labels, evidence, normals, planes)
+            seams(labels, sheets, planes)
         })
         .collect();
     let mut seams: BTreeMap<(u32, u32), Seam> = BTreeMap::new();
@@ -77,14 +72,9 @@ pub(crate) fn region_graph(
 }
 
 /// The seams that begin in some planes, by their regions, the lower first.
-fn seams(
-    labels: &Volume<u32>,
-    evidence: &Volume<f32>,
-    normals: &Normals,
-    planes: Range<usize>,
-) -> HashMap<(u32, u32), Seam> {
+fn seams(labels: &Volume<u32>, sheets: &Sheets, planes: Range<usize>) -> HashMap<(u32, u32), Seam> {
     let [n_z, n_y, n_x] = labels.shape();
-    let (labels_of, evidence_of) = (labels.as_slice(), evidence.as_slice());
+    let (labels_of, evidence_of) = (labels.as_slice(), sheets.evidence.as_slice());
     let strides = [n_y * n_x, n_x, 1];
     let areas = [0, 1, 2].map(|axis| labels.voxel_size().face_area_um2(axis));
     let mut seams: HashMap<(u32, u32), Seam> = HashMap::new();
@@ -100,14 +90,11 @@ fn seams(
                 }
                 let mut step = Vector3::zeros();
                 step[axis] = if a < b { areas[axis] } else { -areas[axis] };
-                let mut stronger = [z, y, x];
-                if evidence_of[near] > evidence_of[here] {
-                    stronger[axis] += 1;
-                }
-                let strength = evidence_of[near].max(evidence_of[here]).min(1.0);
-                let normal = if strength > 0.0 { normals.at(stronger) } else { [0.0; 3] };
+                let stronger = if evidence_of[near] > evidence_of[here] { near } else { here };
+                let strength = f64::from(evidence_of[stronger].min(1.0));
+                let normal = sheets.directions.as_slice()[stronger].unit();
                 let seam = seams.entry((a.min(b), a.max(b))).or_default();
-                seam.add(step, f64::from(strength), Vector3::from(normal.map(f64::from)));
+                seam.add(step, strength, Vector3::from(normal));
             }
         }
     }
@@ -167,10 +154,10 @@ mod tests {
             *label = half([at.0, at.1, at.2][axis]);
         }
         let filter = SheetFilter::new(&image, SheetScale::for_width(0.3)).unwrap();
-        let evidence = filter.everywhere();
-        let strongest = evidence.as_slice().iter().copied().fold(0.0, f32::max);
-        let evidence = evidence.map(|value| value / strongest);
-        let graph = region_graph(&labels, &evidence, &filter.into_normals(), 2);
+        let mut sheets = filter.everywhere();
+        let strongest = sheets.evidence.as_slice().iter().copied().fold(0.0, f32::max);
+        sheets.evidence = sheets.evidence.map(|value| value / strongest);
+        let graph = region_graph(&labels, &sheets, 2);
         let faces: Vec<_> = graph.faces().collect();
         assert_eq!(faces.len(), 1);
         faces[0].2

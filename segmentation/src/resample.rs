@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use crate::error::Result;
 
 /// The mean of each block of `factors` voxels (z, y, x); blocks at the far borders may be cut.
-pub(crate) fn shrink(
-    volume: &Volume<f32>,
+pub(crate) fn shrink<T: Copy + Sync>(
+    volume: &Volume<T>,
     factors: [usize; 3],
-    of: impl Fn(f32) -> f32 + Sync,
+    of: impl Fn(T) -> f32 + Sync,
 ) -> Result<Volume<f32>> {
     let shape = volume.shape();
     let small = [0, 1, 2].map(|axis| shape[axis].div_ceil(factors[axis]));
@@ -39,6 +39,15 @@ pub(crate) fn shrink(
     Ok(Volume::new(small, size)?)
 }
 
+/// Where a voxel of the full image lies between the `n` blocks of `factor` voxels along an axis: the first, the
+/// second, and the share of the second.
+pub(crate) fn between(at: usize, factor: usize, n: usize) -> (usize, usize, f32) {
+    let last = n - 1;
+    let at = ((at as f32 + 0.5) / factor as f32 - 0.5).clamp(0.0, last as f32);
+    let low = at as usize;
+    (low, (low + 1).min(last), at - low as f32)
+}
+
 /// Reads a shrunken image at the centres of the full image's voxels: linear between the centres of the blocks, in rows.
 pub(crate) struct Enlarged<'a> {
     small: &'a Volume<f32>,
@@ -50,13 +59,8 @@ impl<'a> Enlarged<'a> {
         Self { small, factors }
     }
 
-    /// Where a voxel of the full image lies between two blocks along an axis: the first, the
-    /// second, and the share of the second.
     fn between(&self, axis: usize, at: usize) -> (usize, usize, f32) {
-        let last = self.small.shape()[axis] - 1;
-        let at = ((at as f32 + 0.5) / self.factors[axis] as f32 - 0.5).clamp(0.0, last as f32);
-        let low = at as usize;
-        (low, (low + 1).min(last), at - low as f32)
+        between(at, self.factors[axis], self.small.shape()[axis])
     }
 
     /// Fills `out` with the row at `z` and `y` of the full image.
@@ -77,25 +81,6 @@ impl<'a> Enlarged<'a> {
             *out = columns[x0] + dx * (columns[x1] - columns[x0]);
         }
     }
-}
-
-/// The labels of a shrunken image on the full grid of `shape` and `voxel_size`.
-pub(crate) fn enlarge_labels(
-    small: &Volume<u32>,
-    factors: [usize; 3],
-    shape: [usize; 3],
-    voxel_size: VoxelSize,
-) -> Result<Volume<u32>> {
-    let [_, n_y, n_x] = small.shape();
-    let mut out = vec![0; shape.iter().product()];
-    out.par_chunks_mut(shape[2]).enumerate().for_each(|(row, out)| {
-        let (z, y) = (row / shape[1] / factors[0], row % shape[1] / factors[1]);
-        let row = &small.as_slice()[(z * n_y + y) * n_x..][..n_x];
-        out.chunks_mut(factors[2]).zip(row).for_each(|(block, &label)| block.fill(label));
-    });
-    let out = Array3::from_shape_vec(shape, out)
-        .map_err(|_| primordia_data::DataError::EmptyVolume { shape })?;
-    Ok(Volume::new(out, voxel_size)?)
 }
 
 #[cfg(test)]
@@ -120,15 +105,5 @@ mod tests {
         Enlarged::new(&small, [1, 2, 2]).row(2, 3, &mut row);
         let wanted: Vec<f32> = (0..8).map(|x| 5.0 + (x as f32).clamp(0.5, 6.5)).collect();
         assert_eq!(row.to_vec(), wanted);
-    }
-
-    #[test]
-    fn labels_fill_their_blocks() {
-        let small = volume([1, 1, 2], vec![3, 4]);
-        let size = VoxelSize::from_um([1.0, 0.5, 0.5]).unwrap();
-        assert_eq!(
-            enlarge_labels(&small, [1, 2, 2], [1, 2, 3], size).unwrap().as_slice(),
-            [3, 3, 4, 3, 3, 4]
-        );
     }
 }

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::gaussian::gaussian;
+use crate::stencil::{Direction, StencilRow, Stencils};
 
 /// The sizes of a sheet filter, in µm.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,68 +50,84 @@ impl SheetScale {
 /// # Errors
 /// [`crate::SegmentError::Parameter`] if a size is beyond 1000 voxels or not positive.
 pub fn sheet_evidence(volume: &Volume<f32>, scale: SheetScale) -> Result<Volume<f32>> {
-    Ok(SheetFilter::new(volume, scale)?.everywhere())
+    Ok(SheetFilter::new(volume, scale)?.everywhere().evidence)
+}
+
+/// What the filter finds in an image.
+pub(crate) struct Sheets {
+    /// The evidence at each voxel.
+    pub(crate) evidence: Volume<f32>,
+    /// The direction across the sheet that the voxel may be part of.
+    pub(crate) directions: Volume<Direction>,
 }
 
 /// The filter on one image, to be read where wanted.
 pub(crate) struct SheetFilter {
     fine: Volume<f32>,
     coarse: Volume<f32>,
-    disc: Disc,
+    stencils: Stencils,
 }
 
 impl SheetFilter {
     pub(crate) fn new(volume: &Volume<f32>, scale: SheetScale) -> Result<Self> {
         let fine = gaussian(volume, [scale.fine_um; 3])?;
         let coarse = gaussian(volume, [scale.coarse_um; 3])?;
-        Ok(Self { fine, coarse, disc: Disc::new(scale) })
+        Ok(Self { fine, coarse, stencils: Stencils::contrast(scale, volume.voxel_size()) })
     }
 
-    /// The evidence at a voxel.
-    #[inline]
-    pub(crate) fn at(&self, voxel: [usize; 3]) -> f32 {
-        let (least, largest, normal) = Hessian::new(&self.coarse).at(voxel).extremes();
-        if least >= 0.0 {
-            return 0.0;
+    /// The filter along the row at `z` and `y`.
+    pub(crate) fn row(&self, z: usize, y: usize) -> SheetRow<'_> {
+        SheetRow {
+            at: [z, y],
+            hessian: Hessian::new(&self.coarse),
+            stencils: self.stencils.at_row(self.fine.as_slice(), self.fine.shape(), [z, y]),
         }
-        let blob = (largest / least).clamp(0.0, 1.0);
-        let evidence = self.disc.evidence(&Sampler::new(&self.fine), voxel, normal);
-        (evidence * (1.0 - blob * blob)).max(0.0)
     }
 
-    /// The evidence at every voxel.
-    pub(crate) fn everywhere(&self) -> Volume<f32> {
+    /// The evidence at every voxel, and the directions across the sheets.
+    pub(crate) fn everywhere(&self) -> Sheets {
         let [_, n_y, n_x] = self.fine.shape();
-        let mut out = self.fine.map(|_| 0.0);
-        if let Some(out) = out.voxels_mut().as_slice_mut() {
-            out.par_chunks_mut(n_x).enumerate().for_each(|(row, out)| {
-                let (z, y) = (row / n_y, row % n_y);
-                out.iter_mut().enumerate().for_each(|(x, out)| *out = self.at([z, y, x]));
+        let mut evidence = self.fine.map(|_| 0.0);
+        let mut directions = self.fine.map(|_| Direction::default());
+        if let (Some(evidence), Some(directions)) =
+            (evidence.voxels_mut().as_slice_mut(), directions.voxels_mut().as_slice_mut())
+        {
+            let rows = evidence.par_chunks_mut(n_x).zip(directions.par_chunks_mut(n_x));
+            rows.enumerate().for_each(|(at, (evidence, directions))| {
+                let row = self.row(at / n_y, at % n_y);
+                for (x, (evidence, direction)) in evidence.iter_mut().zip(directions).enumerate() {
+                    (*evidence, *direction) = row.at(x);
+                }
             });
         }
-        out
+        Sheets { evidence, directions }
     }
 
     /// The image at the fine scale.
     pub(crate) fn fine(&self) -> &Volume<f32> {
         &self.fine
     }
-
-    /// The directions of the sheets, without the rest of the filter.
-    pub(crate) fn into_normals(self) -> Normals {
-        Normals { coarse: self.coarse }
-    }
 }
 
-/// The directions across the sheets of an image.
-pub(crate) struct Normals {
-    coarse: Volume<f32>,
+/// The filter along one row of an image.
+pub(crate) struct SheetRow<'a> {
+    at: [usize; 2], // z, y
+    hessian: Hessian<'a>,
+    stencils: StencilRow<'a, f32>,
 }
 
-impl Normals {
-    /// The unit normal (z, y, x) of the sheet at a voxel, of either sign.
-    pub(crate) fn at(&self, voxel: [usize; 3]) -> [f32; 3] {
-        Hessian::new(&self.coarse).at(voxel).extremes().2
+impl SheetRow<'_> {
+    /// The evidence at a voxel, and the direction across its sheet.
+    #[inline]
+    pub(crate) fn at(&self, x: usize) -> (f32, Direction) {
+        let (least, largest, normal) = self.hessian.at([self.at[0], self.at[1], x]).extremes();
+        let direction = Direction::nearest(normal);
+        if least >= 0.0 {
+            return (0.0, direction);
+        }
+        let blob = (largest / least).clamp(0.0, 1.0);
+        let evidence = self.stencils.read(x, direction);
+        ((evidence * (1.0 - blob * blob)).max(0.0), direction)
     }
 }
 
@@ -188,90 +205,6 @@ fn cross(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
 fn unit(a: [f32; 3]) -> [f32; 3] {
     let length = dot(a, a).sqrt();
     if length > 0.0 { a.map(|value| value / length) } else { [1.0, 0.0, 0.0] }
-}
-
-/// Points of a disc, as multiples of two directions across the normal, with their weights.
-struct Disc {
-    points: Vec<[f32; 3]>, // along, across, weight
-    flank_um: f32,
-}
-
-impl Disc {
-    /// The centre and two rings of six; weights are those of a Gaussian that is 1/e² at the rim.
-    fn new(scale: SheetScale) -> Self {
-        const SPOKES: usize = 6;
-        let mut points = vec![[0.0, 0.0, 1.0]];
-        for ring in [0.5_f32, 1.0] {
-            for spoke in 0..SPOKES {
-                let angle = TAU * (spoke as f32 + ring) / SPOKES as f32;
-                let radius = ring * scale.disc_um as f32;
-                points.push([
-                    radius * angle.cos(),
-                    radius * angle.sin(),
-                    (-2.0 * ring * ring).exp(),
-                ]);
-            }
-        }
-        let total: f32 = points.iter().map(|point| point[2]).sum();
-        for point in &mut points {
-            point[2] /= total;
-        }
-        Self { points, flank_um: scale.flank_um as f32 }
-    }
-
-    fn evidence(&self, sampler: &Sampler, voxel: [usize; 3], normal: [f32; 3]) -> f32 {
-        let other = if normal[0].abs() < 0.7 { [1.0, 0.0, 0.0] } else { [0.0, 0.0, 1.0] };
-        let along = unit(cross(normal, other));
-        let across = cross(normal, along);
-        let flank = normal.map(|value| value * self.flank_um);
-        self.points.iter().fold(0.0, |sum, &[a, b, weight]| {
-            let at = [0, 1, 2].map(|axis| a * along[axis] + b * across[axis]);
-            let side =
-                |sign: f32| sampler.at(voxel, [0, 1, 2].map(|axis| at[axis] + sign * flank[axis]));
-            sum + weight * (side(0.0) - 0.5 * (side(1.0) + side(-1.0)))
-        })
-    }
-}
-
-/// Reads an image between its voxels.
-struct Sampler<'a> {
-    voxels: &'a [f32],
-    shape: [usize; 3],
-    per_um: [f32; 3],
-}
-
-impl<'a> Sampler<'a> {
-    fn new(volume: &'a Volume<f32>) -> Self {
-        let per_um = volume.voxel_size().um().map(|side| 1.0 / side as f32);
-        Self { voxels: volume.as_slice(), shape: volume.shape(), per_um }
-    }
-
-    /// The trilinear value `offset_um` from a voxel, or at the border's nearest point.
-    #[inline]
-    fn at(&self, voxel: [usize; 3], offset_um: [f32; 3]) -> f32 {
-        let mut low = [0; 3];
-        let mut part = [0.0; 3];
-        let mut step = [0; 3];
-        let strides = [self.shape[1] * self.shape[2], self.shape[2], 1];
-        for axis in 0..3 {
-            let most = (self.shape[axis] - 1) as f32;
-            let at = (voxel[axis] as f32 + offset_um[axis] * self.per_um[axis]).clamp(0.0, most);
-            low[axis] = at as usize;
-            part[axis] = at - low[axis] as f32;
-            step[axis] = if low[axis] + 1 < self.shape[axis] { strides[axis] } else { 0 };
-        }
-        let origin = low[0] * strides[0] + low[1] * strides[1] + low[2];
-        let along_x = |from: usize| {
-            let (a, b) = (self.voxels[from], self.voxels[from + step[2]]);
-            a + part[2] * (b - a)
-        };
-        let along_y = |from: usize| {
-            let (a, b) = (along_x(from), along_x(from + step[1]));
-            a + part[1] * (b - a)
-        };
-        let (a, b) = (along_y(origin), along_y(origin + step[0]));
-        a + part[0] * (b - a)
-    }
 }
 
 #[cfg(test)]

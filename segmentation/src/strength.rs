@@ -126,8 +126,9 @@ fn strength_sums(filter: &SheetFilter, shape: [usize; 3], step: usize) -> (f64, 
         .map(|z| {
             let mut sums = (0.0, 0.0);
             for y in (0..shape[1]).step_by(step) {
+                let row = filter.row(z * step, y);
                 for x in (0..shape[2]).step_by(step) {
-                    let evidence = f64::from(filter.at([z * step, y, x]));
+                    let evidence = f64::from(row.at(x).0);
                     sums.0 += evidence * evidence;
                     sums.1 += evidence;
                 }

@@ -51,10 +51,7 @@ pub fn segment_image(
     method: Method,
 ) -> Result<(Segmentation, Option<Unmixing>)> {
     let (segmented, unmixing) = match method {
-        Method::Automatic => {
-            let (membrane, unmixing) = reference.read()?;
-            (auto(&membrane, &Auto::default()), unmixing)
-        }
+        Method::Automatic => by_auto(reference)?,
         Method::Hartmann2020 { max_offset, step } => {
             let (membrane, unmixing) = read_bytes(reference)?;
             let params = Hartmann2020 {
@@ -67,6 +64,27 @@ pub fn segment_image(
     };
     let segmented = segmented.map_err(|source| reference.not_segmented(source))?;
     Ok((segmented, unmixing))
+}
+
+/// By `auto`, on voxels as the file has them where nothing is to be taken out of them.
+fn by_auto(
+    reference: &Reference<'_>,
+) -> Result<(Result<Segmentation, SegmentError>, Option<Unmixing>)> {
+    let Reference { image, channel, bleeding } = *reference;
+    let params = Auto::default();
+    if bleeding.is_some() {
+        let (membrane, unmixing) = reference.read()?;
+        return Ok((auto(&membrane, &params), unmixing));
+    }
+    let voxel_size = image.required_voxel_size()?;
+    let voxels = image.read_channel(channel)?;
+    image.check_finite(&voxels)?;
+    let segmented = match voxels {
+        Voxels::U8(voxels) => auto(&Volume::new(voxels, voxel_size)?, &params),
+        Voxels::U16(voxels) => auto(&Volume::new(voxels, voxel_size)?, &params),
+        other => auto(&Volume::new(other.into_f32(), voxel_size)?, &params),
+    };
+    Ok((segmented, None))
 }
 
 /// The membranes in 8 bits: as they are, or from their smallest to their largest value.
