@@ -12,7 +12,7 @@ use crate::resample::{Enlarged, shrink};
 use crate::sheet::{SheetFilter, SheetScale};
 
 /// Sheets that are weaker than this multiple of what noise looks like do not count as usual.
-const ABOVE_NOISE: f32 = 5.0;
+const ABOVE_NOISE: f32 = 4.3;
 /// Nor do those weaker than this share of the strongest anywhere.
 const OF_STRONGEST: f32 = 0.2;
 

@@ -1,14 +1,20 @@
 //! Seeded watershed: floods an image from seeds, lowest levels first.
 
-use std::collections::VecDeque;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
-use primordia_data::Volume;
+use ndarray::Array3;
+use primordia_data::{DataError, Volume};
 use rayon::prelude::*;
 
 use crate::error::{Result, SegmentError};
 
-/// The label of voxels that the flood must not enter.
-const WALL: u32 = u32::MAX;
+/// What the flood must not enter; every label is lower.
+const WALL: u32 = u32::MAX / 2;
+/// What the flood has not reached; with a number below, the voxel of the shore that claims it.
+const FREE: u32 = u32::MAX;
+/// The claim of the shore's first voxel.
+const FIRST_CLAIM: u32 = 1 << 31;
 
 /// Floods `levels` from `seeds` (0 where there is none) until every voxel that can be reached by
 /// faces carries the label of a seed (Meyer 1994, doi:10.1016/0165-1684(94)90060-4).
@@ -36,48 +42,76 @@ pub fn watershed_within(
 ) -> Result<Volume<u32>> {
     levels.check_same_grid(&seeds)?;
     levels.check_same_grid(mask)?;
+    check_labels(&seeds)?;
     let mut walled = seeds;
-    let wall = |(label, &inside): (&mut u32, &bool)| {
-        if !inside {
-            *label = WALL;
-        }
-    };
     if let Some(voxels) = walled.voxels_mut().as_slice_mut() {
-        voxels.par_iter_mut().zip(mask.as_slice()).for_each(wall);
+        let outside = voxels.par_iter_mut().zip(mask.as_slice()).filter(|(_, inside)| !**inside);
+        outside.for_each(|(label, _)| *label = WALL);
     }
-    let mut labels = flood(levels, walled)?;
-    if let Some(voxels) = labels.voxels_mut().as_slice_mut() {
-        voxels.par_iter_mut().filter(|label| **label == WALL).for_each(|label| *label = 0);
-    }
-    Ok(labels)
+    flood_walled(levels, walled)
 }
 
+/// [`watershed`] on any number of levels.
 pub(crate) fn flood<L: Copy + Into<usize> + Sync>(
     levels: &Volume<L>,
-    mut seeds: Volume<u32>,
+    seeds: Volume<u32>,
 ) -> Result<Volume<u32>> {
-    let grid = Grid::new(levels.shape())?;
-    let levels = levels.as_slice();
-    if let Some(labels) = seeds.voxels_mut().as_slice_mut() {
-        let mut queue = Queue::default();
-        for voxel in shores(labels, &grid) {
-            queue.push(levels[voxel as usize].into(), voxel);
-        }
-        while let Some(voxel) = queue.pop() {
-            let label = labels[voxel as usize];
-            grid.for_neighbours(voxel, |near| {
-                if labels[near as usize] == 0 {
-                    labels[near as usize] = label;
-                    queue.push(levels[near as usize].into(), near);
-                }
-            });
-        }
-    }
-    Ok(seeds)
+    check_labels(&seeds)?;
+    flood_walled(levels, seeds)
 }
 
-/// The labelled voxels with an unlabelled neighbour, in the order of memory.
-fn shores(labels: &[u32], grid: &Grid) -> Vec<u32> {
+fn check_labels(seeds: &Volume<u32>) -> Result<()> {
+    let largest = seeds.as_slice().par_iter().copied().max().unwrap_or(0);
+    if largest < WALL {
+        return Ok(());
+    }
+    let wanted = "below 2³¹ − 1";
+    Err(SegmentError::Parameter { name: "the label of a seed", value: f64::from(largest), wanted })
+}
+
+/// The flood goes from shore to shore: all voxels that wait at the water's level at once. Each free neighbour falls
+/// to the first voxel of the shore that touches it and joins the next shore in that voxel's
+/// place, so the order is that of one queue per level, on any number of threads.
+fn flood_walled<L: Copy + Into<usize> + Sync>(
+    levels: &Volume<L>,
+    seeds: Volume<u32>,
+) -> Result<Volume<u32>> {
+    let grid = Grid::new(levels.shape())?;
+    let voxel_size = seeds.voxel_size();
+    let dim = seeds.voxels().dim();
+    let (voxels, _) = seeds.into_voxels().into_raw_vec_and_offset();
+    let free = |label| AtomicU32::new(if label == 0 { FREE } else { label });
+    let labels: Vec<AtomicU32> = voxels.into_iter().map(free).collect();
+    let level_of = |voxel: u32| levels.as_slice()[voxel as usize].into();
+    let mut waiting = Waiting::default();
+    waiting.add(first_shore(&labels, &grid), &level_of);
+    while let Some(shore) = waiting.next_shore() {
+        if shore.len() < WORTH_SHARING {
+            waiting.add(advance(&shore, &labels, &grid), &level_of);
+        } else {
+            claim(&shore, &labels, &grid);
+            let reached: Vec<Vec<u32>> = shore
+                .par_chunks(WORTH_SHARING / 4)
+                .enumerate()
+                .map(|(chunk, part)| take_claims(part, chunk * WORTH_SHARING / 4, &labels, &grid))
+                .collect();
+            for reached in reached {
+                waiting.add(reached, &level_of);
+            }
+        }
+    }
+    let dry =
+        |label: AtomicU32| Some(label.into_inner()).filter(|&label| label < WALL).unwrap_or(0);
+    let voxels = Array3::from_shape_vec(dim, labels.into_iter().map(dry).collect());
+    let voxels = voxels.map_err(|_| DataError::EmptyVolume { shape: levels.shape() })?;
+    Ok(Volume::new(voxels, voxel_size)?)
+}
+
+/// Shores of fewer voxels are not worth several threads.
+const WORTH_SHARING: usize = 8192;
+
+/// The labelled voxels with a free neighbour, in the order of memory.
+fn first_shore(labels: &[AtomicU32], grid: &Grid) -> Vec<u32> {
     let row = grid.n_x as usize;
     let rows: Vec<Vec<u32>> = labels
         .par_chunks(row)
@@ -86,17 +120,62 @@ fn shores(labels: &[u32], grid: &Grid) -> Vec<u32> {
             let first = (number * row) as u32;
             let is_shore = |voxel: u32| {
                 let mut shore = false;
-                grid.for_neighbours(voxel, |near| shore |= labels[near as usize] == 0);
+                grid.for_neighbours(voxel, |near| {
+                    shore |= labels[near as usize].load(Relaxed) == FREE;
+                });
                 shore
             };
             (first..)
                 .zip(voxels)
-                .filter(|&(voxel, &label)| label != 0 && label != WALL && is_shore(voxel))
+                .filter(|(voxel, label)| label.load(Relaxed) < WALL && is_shore(*voxel))
                 .map(|(voxel, _)| voxel)
                 .collect()
         })
         .collect();
     rows.concat()
+}
+
+/// Labels the free neighbours of the shore; gives them in order.
+fn advance(shore: &[u32], labels: &[AtomicU32], grid: &Grid) -> Vec<u32> {
+    let mut reached = Vec::with_capacity(shore.len());
+    for &voxel in shore {
+        let label = labels[voxel as usize].load(Relaxed);
+        grid.for_neighbours(voxel, |near| {
+            if labels[near as usize].load(Relaxed) == FREE {
+                labels[near as usize].store(label, Relaxed);
+                reached.push(near);
+            }
+        });
+    }
+    reached
+}
+
+/// Marks every free neighbour of the shore with the place of the first voxel that touches it.
+fn claim(shore: &[u32], labels: &[AtomicU32], grid: &Grid) {
+    shore.par_iter().enumerate().with_min_len(WORTH_SHARING / 4).for_each(|(place, &voxel)| {
+        let mine = FIRST_CLAIM + place as u32;
+        grid.for_neighbours(voxel, |near| {
+            if labels[near as usize].load(Relaxed) > mine {
+                labels[near as usize].fetch_min(mine, Relaxed);
+            }
+        });
+    });
+}
+
+/// Labels what a part of the shore, from place `first` on, has claimed; gives it in order.
+fn take_claims(part: &[u32], first: usize, labels: &[AtomicU32], grid: &Grid) -> Vec<u32> {
+    let mut reached = Vec::with_capacity(part.len());
+    for (place, &voxel) in (first..).zip(part) {
+        let mine = FIRST_CLAIM + place as u32;
+        let label = labels[voxel as usize].load(Relaxed);
+        grid.for_neighbours(voxel, |near| {
+            if labels[near as usize].load(Relaxed) == mine {
+                labels[near as usize].store(label, Relaxed);
+                reached.push(near);
+            }
+        });
+    }
+    reached
 }
 
 /// Who is next to whom.
@@ -109,10 +188,11 @@ struct Grid {
 impl Grid {
     fn new([n_z, n_y, n_x]: [usize; 3]) -> Result<Self> {
         let voxels = n_z.saturating_mul(n_y).saturating_mul(n_x);
-        match u32::try_from(voxels) {
-            Ok(n_voxels) => Ok(Self { n_x: n_x as u32, n_y: n_y as u32, n_voxels }),
-            Err(_) => Err(SegmentError::TooLarge { voxels, most: u32::MAX as usize }),
+        let most = FIRST_CLAIM as usize;
+        if voxels > most {
+            return Err(SegmentError::TooLarge { voxels, most });
         }
+        Ok(Self { n_x: n_x as u32, n_y: n_y as u32, n_voxels: voxels as u32 })
     }
 
     /// Calls `visit` for the neighbours before (z, y, x), then those after (x, y, z).
@@ -143,28 +223,28 @@ impl Grid {
     }
 }
 
-/// Voxels by level, of one level first in, first out.
+/// The voxels that wait for the water, by level, each level in the order of coming.
 #[derive(Default)]
-struct Queue {
-    levels: Vec<VecDeque<u32>>,
+struct Waiting {
+    levels: Vec<Vec<u32>>,
     water: usize, // the level of the flood: no voxel waits below it
 }
 
-impl Queue {
-    #[inline]
-    fn push(&mut self, level: usize, voxel: u32) {
-        let level = level.max(self.water);
-        if level >= self.levels.len() {
-            self.levels.resize_with(level + 1, VecDeque::new);
+impl Waiting {
+    fn add(&mut self, voxels: Vec<u32>, level_of: &impl Fn(u32) -> usize) {
+        for voxel in voxels {
+            let level = level_of(voxel).max(self.water);
+            if level >= self.levels.len() {
+                self.levels.resize_with(level + 1, Vec::new);
+            }
+            self.levels[level].push(voxel);
         }
-        self.levels[level].push_back(voxel);
     }
 
-    #[inline]
-    fn pop(&mut self) -> Option<u32> {
+    fn next_shore(&mut self) -> Option<Vec<u32>> {
         while let Some(level) = self.levels.get_mut(self.water) {
-            if let Some(voxel) = level.pop_front() {
-                return Some(voxel);
+            if !level.is_empty() {
+                return Some(std::mem::take(level));
             }
             self.water += 1;
         }
@@ -175,7 +255,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{any_bytes, reference, volume};
+    use crate::testing::{any_bytes, on_threads, reference, volume};
     use proptest::prelude::*;
 
     /// The definition: of all voxels at the shore take the lowest, of equals the first to come.
@@ -224,6 +304,40 @@ mod tests {
         let levels = volume(reference().shape, reference().levels);
         let seeds = volume(reference().shape, reference().seeds);
         assert_eq!(watershed(&levels, seeds).unwrap().as_slice(), reference().watershed);
+    }
+
+    /// Large enough for shores that threads share.
+    #[test]
+    fn threads_do_not_matter() {
+        let voxels =
+            (0..40 * 120 * 130_u64).map(|n| (n * n / 7 % 13 + n % 130 / 30) as u8).collect();
+        let levels = volume([40, 120, 130], voxels);
+        let mut seeds = levels.map(|_| 0);
+        for y in 0..120 {
+            for z in 0..40 {
+                seeds.voxels_mut()[[z, y, 3]] = 1 + y as u32 % 7;
+                seeds.voxels_mut()[[z, y, 110]] = 8 + z as u32 % 5;
+            }
+        }
+        let one = on_threads(1, || watershed(&levels, seeds.clone()).unwrap());
+        assert_eq!(one, on_threads(4, || watershed(&levels, seeds.clone()).unwrap()));
+        assert_eq!(one, one_by_one(&levels, &seeds));
+    }
+
+    /// The flood without threads: every shore advanced by one.
+    fn one_by_one(levels: &Volume<u8>, seeds: &Volume<u32>) -> Volume<u32> {
+        let grid = Grid::new(levels.shape()).unwrap();
+        let dim = seeds.voxels().dim();
+        let free = |&label: &u32| AtomicU32::new(if label == 0 { FREE } else { label });
+        let labels: Vec<AtomicU32> = seeds.as_slice().iter().map(free).collect();
+        let level_of = |voxel: u32| levels.as_slice()[voxel as usize].into();
+        let mut waiting = Waiting::default();
+        waiting.add(first_shore(&labels, &grid), &level_of);
+        while let Some(shore) = waiting.next_shore() {
+            waiting.add(advance(&shore, &labels, &grid), &level_of);
+        }
+        let voxels = labels.into_iter().map(AtomicU32::into_inner).collect();
+        volume([dim.0, dim.1, dim.2], voxels)
     }
 
     #[test]
