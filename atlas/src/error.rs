@@ -28,6 +28,10 @@ pub enum AtlasError {
     LabelGrid { path: PathBuf, found: [usize; 3], wanted: [usize; 3] },
     #[error("{path} has no cells: every label is 0", path = path.display())]
     NoCells { path: PathBuf },
+    #[error("{path}: {source}", path = path.display())]
+    Edits { path: PathBuf, source: primordia_segmentation::SegmentError },
+    #[error("{path} leaves no cell; take back an edit that deletes", path = path.display())]
+    NoCellsLeft { path: PathBuf },
     #[error("{path} names the protein {protein:?}, which no specimen has as a channel", path = path.display())]
     NoSuchProtein { path: PathBuf, protein: String },
     #[error("{path}: specimen {specimen:?} comes from an image and from a table; give it one name in each", path = path.display())]

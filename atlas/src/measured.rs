@@ -1,9 +1,13 @@
-//! The cells of one label image as a table: every feature of the registry, a row per cell.
+//! The cells of one label image as a table, a row per cell: every feature of the registry, or how sure
+//! the segmentation is of each.
 
+use nalgebra::Point3;
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use primordia_data::image::ImageFile;
 use primordia_data::{CellTable, Labels, Rigid, Volume};
+use primordia_features::sweep::extents;
 use primordia_features::{CellQuality, Channel, MeasureParams, Measured, measure};
+use primordia_segmentation::Segmentation;
 
 use crate::error::{AtlasError, Result};
 use crate::query::tables::{counts, numbers, text};
@@ -43,16 +47,49 @@ pub fn measured_table(labels: &Labels, image: Option<&ImageFile>) -> Result<Data
         .map_err(|source| AtlasError::Table { table: "features".to_owned(), source })
 }
 
+/// The cells that a segmentation found, the least sure first.
+///
+/// Columns: `cell` (the label), `whole_cell_probability` (where the method says), `image_x_um`,
+/// `image_y_um`, `image_z_um` (its centroid), `volume_um3`.
+///
+/// # Errors
+/// [`AtlasError::Table`] if the table cannot be made, which only a lack of memory brings about.
+pub fn found_table(found: &Segmentation) -> Result<DataFrame> {
+    let (labels, voxel_size) = (&found.labels, found.labels.volume().voxel_size());
+    let confidence = found.confidence();
+    let mut rows: Vec<usize> = (0..labels.n_cells()).collect();
+    if let Some(p) = &confidence {
+        rows.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    }
+    let extents = extents(labels);
+    let names: Vec<String> = rows.iter().map(|&row| labels.cells()[row].to_string()).collect();
+    let centroids_um: Vec<_> =
+        rows.iter().map(|&row| extents[row].centroid_um(voxel_size)).collect();
+    let mut columns = vec![text("cell", names.iter().map(|name| Some(&**name)))];
+    if let Some(p) = &confidence {
+        columns.push(numbers("whole_cell_probability", rows.iter().map(|&row| f64::from(p[row]))));
+    }
+    columns.extend(places(&centroids_um));
+    columns
+        .push(numbers("volume_um3", rows.iter().map(|&row| extents[row].volume_um3(voxel_size))));
+    DataFrame::new(rows.len(), columns)
+        .map_err(|source| AtlasError::Table { table: "cells".to_owned(), source })
+}
+
 fn columns(measured: &Measured) -> Vec<Column> {
     let cells = measured.table.cells().iter();
     let mut columns = vec![text("cell", cells.map(|id| Some(&*id.cell)))];
-    for (axis, name) in ["image_x_um", "image_y_um", "image_z_um"].iter().enumerate() {
-        columns.push(numbers(name, measured.centroids_image_um.iter().map(|point| point[axis])));
-    }
+    columns.extend(places(&measured.centroids_image_um));
     columns.extend(features(&measured.table));
     columns.extend(features(&measured.intensity));
     columns.extend(quality(&measured.quality));
     columns
+}
+
+/// Where cells are in the image.
+fn places(centroids_um: &[Point3<f64>]) -> impl Iterator<Item = Column> {
+    let axes = ["image_x_um", "image_y_um", "image_z_um"].into_iter().enumerate();
+    axes.map(|(axis, name)| numbers(name, centroids_um.iter().map(|point| point[axis])))
 }
 
 fn features(table: &CellTable) -> Vec<Column> {

@@ -40,6 +40,10 @@ pub enum DataError {
     Eigen { side: usize },
     #[error(transparent)]
     Experiment(Box<crate::experiment::ExperimentError>),
+    #[error("{path} cannot hold edits: it ends in neither .toml nor .csv", path = path.display())]
+    LogSuffix { path: PathBuf },
+    #[error("{path} has no edit to undo", path = path.display())]
+    NothingToUndo { path: PathBuf },
     #[error("{name} must be {wanted}, got {value}")]
     Parameter { name: &'static str, value: f64, wanted: &'static str },
     #[error("a phantom of {n_voxels:.2e} voxels is too large; use larger voxels or a smaller body")]

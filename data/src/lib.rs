@@ -9,6 +9,8 @@
 //! Triples are `[z, y, x]`, as arrays are. Points are `x, y, z` in µm from the centre of voxel
 //! `[0, 0, 0]`. Only [`volume`] converts between the two.
 
+mod document;
+pub mod edits;
 pub mod error;
 pub mod experiment;
 pub mod frame;
@@ -18,13 +20,16 @@ pub mod labels;
 pub mod linear;
 pub mod phantom;
 pub mod principal_components;
+mod replace;
 pub mod table;
 pub mod volume;
 
+pub use edits::{CellName, Edit, EditLog};
 pub use error::{DataError, Result};
 pub use experiment::Experiment;
 pub use frame::{CellFrame, ImageFrame, PointCloud, Rigid, TissueFrame};
 pub use labels::Labels;
 pub use principal_components::PrincipalComponents;
+pub use replace::replace_file;
 pub use table::{CellId, CellTable};
 pub use volume::{Volume, VoxelSize};

@@ -4,12 +4,11 @@
 //! each cell and its overlap with the truth: what `training/confidence.py` learns from.
 //! `PRIMORDIA_SEED=N` takes other phantoms (default 1).
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use primordia_data::VoxelSize;
 use primordia_data::phantom::{self, Optics, PhantomParams};
-use primordia_data::{Labels, VoxelSize};
-use primordia_segmentation::{Auto, CellEvidence, auto, score};
+use primordia_segmentation::{Auto, CellEvidence, auto, best_ious, score};
 
 /// Specimens per line.
 const SPECIMENS: u64 = 2;
@@ -83,7 +82,7 @@ fn race(name: &str, optics: fn(VoxelSize) -> Optics, um: [f64; 3], first: u64) -
         f1 += scores.f1_iou_50 / SPECIMENS as f64;
         f1_75 += scores.f1_iou_75 / SPECIMENS as f64;
         iou += scores.mean_matched_iou / SPECIMENS as f64;
-        let ious = best_ious(&found.labels, &phantom.truth);
+        let ious = best_ious(&found.labels, &phantom.truth).expect("one grid");
         let evidence = found.evidence.expect("auto says");
         cells
             .extend(evidence.into_iter().zip(ious).map(|(evidence, iou)| Judged { evidence, iou }));
@@ -96,24 +95,6 @@ fn race(name: &str, optics: fn(VoxelSize) -> Optics, um: [f64; 3], first: u64) -
         cells.len(),
     );
     cells
-}
-
-/// Each found cell's largest intersection over union with a true one.
-fn best_ious(found: &Labels, truth: &Labels) -> Vec<f64> {
-    let mut both: HashMap<(u32, u32), f64> = HashMap::new();
-    let (mut sizes, mut true_sizes) = (HashMap::new(), HashMap::new());
-    for (&a, &b) in found.volume().as_slice().iter().zip(truth.volume().as_slice()) {
-        *both.entry((a, b)).or_default() += 1.0;
-        *sizes.entry(a).or_insert(0.0) += 1.0;
-        *true_sizes.entry(b).or_insert(0.0) += 1.0;
-    }
-    let mut best: HashMap<u32, f64> = HashMap::new();
-    for (&(a, b), &n) in both.iter().filter(|((_, b), _)| *b > 0) {
-        let iou = n / (sizes[&a] + true_sizes[&b] - n);
-        let best = best.entry(a).or_default();
-        *best = best.max(iou);
-    }
-    found.cells().iter().map(|cell| best.get(cell).copied().unwrap_or(0.0)).collect()
 }
 
 /// Prints how well probabilities agree with the truth: the expected calibration error in ten bins (Naeini et al. 2015,

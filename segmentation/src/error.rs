@@ -4,6 +4,8 @@
 use primordia_data::DataError;
 use thiserror::Error;
 
+use crate::edits::EditProblem;
+
 /// What the functions of this crate return.
 pub type Result<T, E = SegmentError> = std::result::Result<T, E>;
 
@@ -29,6 +31,12 @@ pub enum SegmentError {
     TooLarge { voxels: usize, most: usize },
     #[error("the truth has no cells (every label is 0): nothing to score against")]
     NoTruth,
+    #[error(
+        "the channel to unmix is nowhere brighter than {value}: it cannot bleed; is it the right one?"
+    )]
+    NothingToUnmix { value: f64 },
+    #[error("edit {number} ({action}): {problem}")]
+    Edit { number: usize, action: &'static str, problem: Box<EditProblem> },
     #[error(transparent)]
     Data(#[from] DataError),
 }

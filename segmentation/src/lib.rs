@@ -2,7 +2,8 @@
 //!
 //! [`auto`](fn@auto) needs no parameter and is the method of choice; [`hartmann2020`](fn@hartmann2020) is the recipe of the
 //! lateral-line atlas (Hartmann et al. 2020, doi:10.7554/eLife.55913), to compare with.
-//! [`score`](fn@score) tells how well labels agree with a truth. The steps are public: [`median()`],
+//! [`unmix`](fn@unmix) takes out of the membrane channel what another one bleeds into it,
+//! [`apply_edits`] corrects what it found by hand, and [`score`](fn@score) tells how well labels agree with a truth. The steps are public: [`median()`],
 //! [`gaussian()`], [`Components`], [`distance_um`], [`watershed()`].
 
 #![allow(clippy::float_cmp)] // equal means equal here: a value that has not changed, an exact answer
@@ -13,6 +14,7 @@ pub mod auto;
 pub mod components;
 pub mod confidence;
 pub mod distance;
+pub mod edits;
 pub mod error;
 pub mod gaussian;
 pub mod hartmann2020;
@@ -23,23 +25,27 @@ mod regions;
 mod resample;
 pub mod score;
 pub mod segmentation;
+mod share;
 pub mod sheet;
 mod stencil;
 mod strength;
 #[cfg(test)]
 mod testing;
+pub mod unmix;
 pub mod watershed;
 
 pub use auto::{Auto, auto};
 pub use components::Components;
 pub use confidence::{CellEvidence, Grade, Verdict};
 pub use distance::distance_um;
+pub use edits::{EditProblem, Edited, apply_edits};
 pub use error::{Result, SegmentError};
 pub use gaussian::{gaussian, gaussian_bytes};
 pub use hartmann2020::{Hartmann2020, hartmann2020, to_bytes};
 pub use median::median;
 pub use merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
-pub use score::{Scores, score};
+pub use score::{Scores, best_ious, score};
 pub use segmentation::{Segmentation, Threshold};
 pub use sheet::{SheetScale, sheet_evidence};
+pub use unmix::{Unmixing, unmix};
 pub use watershed::{watershed, watershed_within};

@@ -66,6 +66,19 @@ pub fn score(labels: &Labels, truth: &Labels) -> Result<Scores> {
     })
 }
 
+/// For each of the cells of `labels`, its largest intersection over union with a cell of `truth`; 0 if it meets none.
+///
+/// # Errors
+/// [`SegmentError::Data`] if the two are not on one grid.
+pub fn best_ious(labels: &Labels, truth: &Labels) -> Result<Vec<f64>> {
+    truth.volume().check_same_grid(labels.volume())?;
+    let mut best = vec![0.0; labels.n_cells()];
+    for (cell, _, iou) in Overlaps::count(labels, truth).ious() {
+        best[cell] = iou.max(best[cell]);
+    }
+    Ok(best)
+}
+
 /// Voxels shared by each pair of labels. Row and column 0 are background, then cells in order.
 struct Overlaps {
     pairs: Vec<(usize, usize, u64)>, // row (labels), column (truth), voxels; ascending
@@ -136,17 +149,18 @@ impl Overlaps {
         (joint - truth, joint - labels)
     }
 
+    /// The cells that overlap (found, true, each from 0) and by how much (`IoU`).
+    fn ious(&self) -> impl Iterator<Item = (usize, usize, f64)> + '_ {
+        let cells = self.pairs.iter().filter(|pair| pair.0 > 0 && pair.1 > 0);
+        cells.map(|&(row, column, n)| {
+            let union = self.rows[row] + self.columns[column] - n;
+            (row - 1, column - 1, n as f64 / union as f64)
+        })
+    }
+
     /// The overlaps (`IoU`) of the one-to-one matching of cells that makes their sum largest.
     fn matched_ious(&self) -> Vec<f64> {
-        let weights = self
-            .pairs
-            .iter()
-            .filter(|pair| pair.0 > 0 && pair.1 > 0)
-            .map(|&(row, column, n)| {
-                let union = self.rows[row] + self.columns[column] - n;
-                (row - 1, column - 1, n as f64 / union as f64)
-            })
-            .collect::<Vec<_>>();
+        let weights: Vec<_> = self.ious().collect();
         best_assignment(&weights).into_iter().map(|pair| weights[pair].2).collect()
     }
 }
@@ -216,6 +230,15 @@ mod tests {
         let scores = score(&found, &truth).unwrap();
         assert_abs_diff_eq!(scores.mean_matched_iou, f64::midpoint(2.0 / 5.0, 3.0 / 6.0));
         assert_eq!(scores.f1_iou_50, 0.5);
+    }
+
+    #[test]
+    fn the_best_overlap_of_a_cell_need_not_be_its_own() {
+        let truth = labels((1, 1, 9), vec![1, 1, 1, 1, 1, 2, 2, 2, 0]);
+        let found = labels((1, 1, 9), vec![7, 7, 2, 2, 2, 2, 2, 2, 9]);
+        // Cell 2 shares three voxels with either cell, of 8 and of 6.
+        assert_eq!(best_ious(&found, &truth).unwrap(), [3.0 / 6.0, 2.0 / 5.0, 0.0]);
+        assert!(best_ious(&found, &labels((1, 1, 1), vec![1])).is_err());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What the tests of several modules share.
 
+use nalgebra::Point3;
 use ndarray::Array3;
-use primordia_data::{Volume, VoxelSize};
+use primordia_data::{Labels, Volume, VoxelSize};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -44,6 +45,19 @@ pub(crate) fn any_bytes(side: usize) -> impl Strategy<Value = Volume<u8>> {
         prop::collection::vec(0..levels, z * y * x)
             .prop_map(move |voxels| volume([z, y, x], voxels))
     })
+}
+
+/// The centroid of each cell, x, y, z in µm.
+pub(crate) fn centres(labels: &Labels) -> Vec<Point3<f64>> {
+    let (volume, rows) = (labels.volume(), labels.rows());
+    let mut sums = vec![(Point3::origin(), 0.0); labels.n_cells()];
+    for ((z, y, x), &label) in volume.voxels().indexed_iter() {
+        if let Some(row) = rows.row(label) {
+            sums[row].0 += volume.point_um([z, y, x]).coords;
+            sums[row].1 += 1.0;
+        }
+    }
+    sums.into_iter().map(|(sum, n)| sum / n).collect()
 }
 
 /// What `work` gives on a pool of `n` threads.

@@ -186,6 +186,7 @@ fn described(specimens: &[(&Imaged, SpecimenCells)]) -> Vec<Specimen> {
             let [direction, apical] = cells.decisions();
             let attributes =
                 imaged.attributes.iter().map(|(key, value)| (key.clone(), attribute_text(value)));
+            let attributes = attributes.chain(unmixing_attributes(cells));
             Specimen {
                 id: imaged.id.to_string(),
                 source: file_name(&imaged.image),
@@ -200,6 +201,18 @@ fn described(specimens: &[(&Imaged, SpecimenCells)]) -> Vec<Specimen> {
             }
         })
         .collect()
+}
+
+/// What was taken out of the reference, as columns of specimens.
+fn unmixing_attributes(cells: &SpecimenCells) -> impl Iterator<Item = (String, String)> {
+    cells.unmixing.into_iter().flat_map(|unmixing| {
+        [
+            ("unmixed_share", unmixing.coefficient),
+            ("unmixed_share_error", unmixing.standard_error),
+            ("unmixed_explained", unmixing.explained),
+        ]
+        .map(|(name, value)| (name.to_owned(), format!("{value:.4}")))
+    })
 }
 
 /// The image's name without its folder, which says more of the machine than of the image.

@@ -6,16 +6,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use nalgebra::{Matrix4, Point3};
-use primordia_data::experiment::{Experiment, Segmentation as Method, Specimen};
+use primordia_data::experiment::{Experiment, Specimen};
 use primordia_data::image::{ImageFile, write_labels};
-use primordia_data::{CellTable, ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume};
+use primordia_data::{
+    CellTable, EditLog, ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume,
+};
 use primordia_features::landmarks::{LandmarkParams, sample_landmarks, turned_to_tissue};
 use primordia_features::{CellQuality, Channel, MeasureParams, Measured, measure};
 use primordia_registration::{Hints, Profile, Tissue, TissueRegistration, register};
-use primordia_segmentation::{Grade, Verdict};
+use primordia_segmentation::{Grade, Unmixing, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::cells::{given_labels, segment_image};
+use super::cells::{Reference, corrected_labels, given_labels, segment_image};
 use super::progress::Progress;
 use super::work::{WorkFolder, WorkKey, hash_file};
 use crate::error::{AtlasError, Result};
@@ -37,7 +39,8 @@ pub struct SpecimenCells {
     pub image_um: Vec<[f64; 3]>,
     /// Centroids in the tissue frame, x, y, z in µm.
     pub tissue_um: Vec<[f64; 3]>,
-    /// The probability that each cell is one whole cell; none where the segmentation does not say.
+    /// The probability that each cell is one whole cell, NaN for those that were corrected; none where
+    /// the segmentation does not say.
     pub confidence: Option<Vec<f32>>,
     /// What is wrong with each cell, in words; empty for a sound one.
     pub quality: Vec<String>,
@@ -58,7 +61,9 @@ pub struct SpecimenCells {
     pub profile_um: Vec<[f64; 4]>,
     /// The voxel, `[z, y, x]` in µm.
     pub voxel_size_um: [f64; 3],
-    /// The hash of the image (and of given labels), hexadecimal.
+    /// What was taken out of the reference before cells were found in it.
+    pub unmixing: Option<Unmixing>,
+    /// The hash of the image (and of given labels and edits), hexadecimal.
     pub input_hash: String,
 }
 
@@ -92,14 +97,14 @@ pub fn specimen_cells(
     progress: &dyn Progress,
 ) -> Result<SpecimenCells> {
     let task = || -> Result<SpecimenCells> {
-        let input_hash = input_hash(specimen)?;
+        let inputs = Inputs::of(specimen)?;
         let depends =
-            format!("{:?} {:?} {:?}", without_paths(experiment, specimen), params, input_hash);
+            format!("{:?} {:?} {:?}", without_paths(experiment, specimen), params, inputs.all());
         let key = WorkKey::new("cells", &specimen.id, &[depends.as_bytes()]);
         if let Some(kept) = work.load(&key) {
             return Ok(kept);
         }
-        let cells = compute(experiment, specimen, params, work, progress, input_hash)?;
+        let cells = compute(experiment, specimen, params, work, progress, &inputs)?;
         work.store(&key, &cells)?;
         Ok(cells)
     };
@@ -118,13 +123,14 @@ fn without_paths(experiment: &Experiment, specimen: &Specimen) -> impl std::fmt:
         specimen.channels.clone(),
         specimen.dataset.clone(),
         specimen.labels_dataset.clone(),
+        specimen.unmix.clone(),
         specimen.voxel_size.map(|size| size.um()),
         specimen.migration,
         specimen.apical,
     )
 }
 
-/// The cells of `specimen`: given, kept in the work folder, or segmented now.
+/// The cells of `specimen`: given, kept in the work folder, or segmented now; corrected if it has edits.
 ///
 /// # Errors
 /// As [`specimen_cells`].
@@ -134,16 +140,40 @@ pub fn labels_of(
     work: &WorkFolder,
 ) -> Result<Labels> {
     let image = open(specimen)?;
-    let (labels, _) = find_cells(experiment, specimen, &image, work, &input_hash(specimen)?)?;
-    Ok(labels)
+    let inputs = Inputs::of(specimen)?;
+    Ok(corrected_cells(experiment, specimen, &image, work, &inputs)?.labels)
 }
 
-/// The hash of the image, and of given labels.
-fn input_hash(specimen: &Specimen) -> Result<String> {
-    let image = hash_file(&specimen.image)?;
-    match &specimen.labels {
-        Some(labels) => Ok(format!("{image}+{}", hash_file(labels)?)),
-        None => Ok(image),
+/// Cells, and what is known of how they were found.
+struct Found {
+    labels: Labels,
+    confidence: Option<Vec<f32>>,
+    unmixing: Option<Unmixing>,
+}
+
+/// Hashes of the files of a specimen.
+struct Inputs {
+    /// The image, and given labels.
+    cells: String,
+    /// The log of edits: no new cells are looked for when it changes.
+    edits: Option<String>,
+}
+
+impl Inputs {
+    fn of(specimen: &Specimen) -> Result<Self> {
+        let image = hash_file(&specimen.image)?;
+        let cells = match &specimen.labels {
+            Some(labels) => format!("{image}+{}", hash_file(labels)?),
+            None => image,
+        };
+        Ok(Self { cells, edits: specimen.edits.as_deref().map(hash_file).transpose()? })
+    }
+
+    fn all(&self) -> String {
+        match &self.edits {
+            Some(edits) => format!("{}+{edits}", self.cells),
+            None => self.cells.clone(),
+        }
     }
 }
 
@@ -153,11 +183,12 @@ fn compute(
     params: &SpecimenParams,
     work: &WorkFolder,
     progress: &dyn Progress,
-    input_hash: String,
+    inputs: &Inputs,
 ) -> Result<SpecimenCells> {
     let image = open(specimen)?;
     progress.step(&format!("{}: finding cells", specimen.id));
-    let (labels, confidence) = find_cells(experiment, specimen, &image, work, &input_hash)?;
+    let Found { labels, confidence, unmixing } =
+        corrected_cells(experiment, specimen, &image, work, inputs)?;
     warn_of_unsure_cells(&specimen.id, &labels, confidence.as_deref());
     progress.step(&format!("{}: measuring {} cells", specimen.id, labels.n_cells()));
     let registration = registered(&labels, specimen)?;
@@ -175,11 +206,17 @@ fn compute(
     for (channel, clouds) in proteins.iter().zip(&sampled.proteins) {
         landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
     }
-    Ok(summed_up(&labels, measured, confidence, landmarks, &registration, input_hash))
+    let cells = summed_up(&labels, measured, confidence, landmarks, &registration, inputs.all());
+    Ok(SpecimenCells { unmixing, ..cells })
 }
 
 fn warn_of_unsure_cells(specimen: &str, labels: &Labels, confidence: Option<&[f32]>) {
-    let verdict = confidence.map(|confidence| Verdict::new(labels.cells(), confidence));
+    // What was corrected by hand has no probability any more.
+    let said = |confidence: &[f32]| -> (Vec<u32>, Vec<f32>) {
+        let cells = labels.cells().iter().copied().zip(confidence.iter().copied());
+        cells.filter(|cell| !cell.1.is_nan()).unzip()
+    };
+    let verdict = confidence.map(said).map(|(cells, p)| Verdict::new(&cells, &p));
     if let Some(verdict) = verdict.filter(|verdict| verdict.grade != Grade::Pass) {
         tracing::warn!("segmentation of {specimen}: {verdict}");
     }
@@ -198,6 +235,44 @@ fn open(specimen: &Specimen) -> Result<ImageFile> {
     Ok(image)
 }
 
+/// The specimen's cells, given or segmented, with the edits of its log; corrected ones are also left
+/// in the work folder, as a label image to look at.
+fn corrected_cells(
+    experiment: &Experiment,
+    specimen: &Specimen,
+    image: &ImageFile,
+    work: &WorkFolder,
+    inputs: &Inputs,
+) -> Result<Found> {
+    let found = find_cells(experiment, specimen, image, work, &inputs.cells)?;
+    let Some(path) = &specimen.edits else { return Ok(found) };
+    let Found { labels, confidence, unmixing } = found;
+    let log = EditLog::read(path)?;
+    let named = experiment.reference.as_deref();
+    let reference = named.map(|name| reference(specimen, image, name)).transpose()?;
+    let rows = labels.rows();
+    let edited = corrected_labels(labels, &log, reference)?;
+    let kept = |confidence: Vec<f32>| {
+        let of = |label: &u32| match edited.changed.binary_search(label) {
+            Ok(_) => f32::NAN,
+            Err(_) => rows.row(*label).map_or(f32::NAN, |row| confidence[row]),
+        };
+        edited.labels.cells().iter().map(of).collect()
+    };
+    let confidence = confidence.map(kept);
+    let depends = format!("{:?} {}", without_paths(experiment, specimen), inputs.all());
+    let key = WorkKey::new("corrected", &specimen.id, &[depends.as_bytes()]);
+    write_labels(work.path(&key, ".ome.tif"), &edited.labels)?;
+    Ok(Found { labels: edited.labels, confidence, unmixing })
+}
+
+/// The channel of an image in which cells are found.
+fn reference<'i>(specimen: &Specimen, image: &'i ImageFile, name: &str) -> Result<Reference<'i>> {
+    let bleeding = specimen.unmix.as_deref();
+    let bleeding = bleeding.map(|name| image.channel_index(name)).transpose()?;
+    Ok(Reference { image, channel: image.channel_index(name)?, bleeding })
+}
+
 /// The specimen's cells, given or segmented; segmented ones are also left in the work folder, as a
 /// label image to look at and to curate.
 fn find_cells(
@@ -206,25 +281,25 @@ fn find_cells(
     image: &ImageFile,
     work: &WorkFolder,
     input_hash: &str,
-) -> Result<(Labels, Option<Vec<f32>>)> {
+) -> Result<Found> {
     if let Some(path) = &specimen.labels {
         let labels = ImageFile::open_dataset(path, specimen.labels_dataset.as_deref())?;
-        return Ok((given_labels(&labels, image)?, None));
+        let labels = given_labels(&labels, image)?;
+        return Ok(Found { labels, confidence: None, unmixing: None });
     }
-    let reference = experiment.reference.as_deref().unwrap_or("membrane");
-    let depends = format!("{:?} {reference} {input_hash}", without_paths(experiment, specimen));
+    let name = experiment.reference.as_deref().unwrap_or("membrane");
+    let depends = format!("{:?} {name} {input_hash}", without_paths(experiment, specimen));
     let key = WorkKey::new("labels", &specimen.id, &[depends.as_bytes()]);
     let path = work.path(&key, ".ome.tif");
-    if let (Some(confidence), Some(labels)) = (work.load(&key), kept_labels(&path)) {
-        return Ok((labels, confidence));
+    if let (Some((confidence, unmixing)), Some(labels)) = (work.load(&key), kept_labels(&path)) {
+        return Ok(Found { labels, confidence, unmixing });
     }
-    let channel = image.channel_index(reference)?;
-    let method: Method = experiment.segmentation;
-    let found = segment_image(image, channel, method)?;
+    let (found, unmixing) =
+        segment_image(&reference(specimen, image, name)?, experiment.segmentation)?;
     write_labels(&path, &found.labels)?;
     let confidence = found.confidence();
-    work.store(&key, &confidence)?;
-    Ok((found.labels, confidence))
+    work.store(&key, &(&confidence, &unmixing))?;
+    Ok(Found { labels: found.labels, confidence, unmixing })
 }
 
 fn kept_labels(path: &Path) -> Option<Labels> {
@@ -294,6 +369,7 @@ fn summed_up(
         apical: (registration.apical.to_string(), registration.apical.confidence),
         profile_um: registration.profile.stations_um.to_vec(),
         voxel_size_um: labels.volume().voxel_size().um(),
+        unmixing: None,
         input_hash,
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{AtlasError, Result};
+use crate::file::replace;
 
 /// Bytes at the start of each file: what wrote it.
 const MAGIC: &[u8; 16] = b"primordia work 1";
@@ -94,16 +95,15 @@ impl WorkFolder {
     pub fn store<T: Serialize>(&self, key: &WorkKey, result: &T) -> Result<()> {
         let payload = postcard::to_stdvec(result).expect("plain data can be serialised");
         let path = self.path(key, ".work");
-        let write = || -> std::io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(&self.root)?;
-            file.write_all(MAGIC)?;
-            file.write_all(blake3::hash(&payload).as_bytes())?;
-            file.write_all(&payload)?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            Ok(())
-        };
-        write().map_err(|source| AtlasError::Write { path: path.clone(), source })
+        replace(&path, |partial| {
+            let write = || -> std::io::Result<()> {
+                let mut file = std::fs::File::create(partial)?;
+                file.write_all(MAGIC)?;
+                file.write_all(blake3::hash(&payload).as_bytes())?;
+                file.write_all(&payload)
+            };
+            write().map_err(|source| AtlasError::Write { path: path.clone(), source })
+        })
     }
 }
 

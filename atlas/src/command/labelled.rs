@@ -14,16 +14,16 @@ use super::along_axes::parse_voxel_size;
 #[derive(Args)]
 pub(super) struct Labelled {
     /// Image that the labels belong to, voxel by voxel (.tif, .tiff, .h5)
-    #[arg(long)]
+    #[arg(long, global = true)]
     image: Option<PathBuf>,
     /// Voxel size in µm as Z,Y,X, where the files state none or a wrong one
-    #[arg(long, value_name = "Z,Y,X", value_parser = parse_voxel_size)]
+    #[arg(long, value_name = "Z,Y,X", value_parser = parse_voxel_size, global = true)]
     voxel_size: Option<VoxelSize>,
     /// Data set of the labels, if they are in HDF5 [default: the only image]
-    #[arg(long, value_name = "DATASET")]
+    #[arg(long, value_name = "DATASET", global = true)]
     labels_dataset: Option<String>,
     /// Data set of the image, if it is in HDF5 [default: the only image]
-    #[arg(long, value_name = "DATASET", requires = "image")]
+    #[arg(long, value_name = "DATASET", requires = "image", global = true)]
     image_dataset: Option<String>,
 }
 

@@ -2,7 +2,9 @@
 
 mod along_axes;
 mod build;
+mod channel;
 mod demo;
+mod edit;
 mod evaluate;
 mod explode;
 mod export;
@@ -57,6 +59,7 @@ enum Verb {
     Init(init::Init),
     Inspect(inspect::Inspect),
     Segment(segment::Segment),
+    Edit(edit::Edit),
     Evaluate(evaluate::Evaluate),
     Explode(explode::Explode),
     Features(features::Features),
@@ -80,7 +83,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", in_full(&error));
             ExitCode::FAILURE
         }
     }
@@ -99,6 +102,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Init(init) => init.run(),
         Verb::Inspect(inspect) => inspect.run(),
         Verb::Segment(segment) => segment.run(quiet),
+        Verb::Edit(edit) => edit.run(quiet),
         Verb::Evaluate(evaluate) => evaluate.run(),
         Verb::Explode(explode) => explode.run(quiet),
         Verb::Features(features) => features.run(quiet),
@@ -109,6 +113,19 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     }
 }
 
+/// An error and its causes, but for those whose words it has already said.
+fn in_full(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
+        if said.is_empty() {
+            cause
+        } else if said.contains(&cause) {
+            said
+        } else {
+            format!("{said}: {cause}")
+        }
+    })
+}
+
 /// Whether the reader of our answer has gone, as with `primordia query … | head`.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
@@ -116,4 +133,20 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<std::io::Error>()
             .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_each_thing_once() {
+        let error = anyhow::anyhow!("no room on the disk")
+            .context("cells.csv cannot be written: no room on the disk")
+            .context("cannot export");
+        assert_eq!(
+            in_full(&error),
+            "cannot export: cells.csv cannot be written: no room on the disk"
+        );
+    }
 }

@@ -2,18 +2,17 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::bail;
 use clap::{Args, ValueEnum};
-use polars::prelude::{Column, DataFrame};
-use primordia::build::cells::segment_image;
+use primordia::build::cells::{Reference, segment_image};
 use primordia::export::{TableFormat, export_table};
+use primordia::measured::found_table;
 use primordia_data::VoxelSize;
 use primordia_data::experiment::Segmentation as Recipe;
 use primordia_data::image::{ImageFile, check_suffix, write_labels};
-use primordia_features::sweep::extents;
-use primordia_segmentation::Segmentation;
 
 use super::along_axes::parse_voxel_size;
+use super::channel::membrane_channel;
 use super::output::check_folder;
 
 /// Segment the cells of a membrane-stained volume
@@ -25,6 +24,7 @@ use super::output::check_folder;
 #[command(after_help = "Examples:
   primordia segment embryo.ome.tif -o labels.ome.tif
   primordia segment embryo.h5 --channel membrane -o labels.h5 --cells cells.csv
+  primordia segment embryo.h5 --channel membrane --unmix nuclei -o labels.h5
   primordia segment embryo.tif --method hartmann2020 --max-offset 40 --step 2 -o labels.tif")]
 pub(super) struct Segment {
     /// Image to read (.tif, .tiff, .h5)
@@ -38,6 +38,9 @@ pub(super) struct Segment {
     /// Membrane channel, by name or by number from 0 [default: the only one]
     #[arg(long, short)]
     channel: Option<String>,
+    /// Channel that bleeds into the membrane channel, by name or number: it is taken out first
+    #[arg(long, value_name = "CHANNEL")]
+    unmix: Option<String>,
     /// Data set to read of an HDF5 file [default: the only image]
     #[arg(long)]
     dataset: Option<String>,
@@ -76,20 +79,26 @@ impl Segment {
         if let Some(voxel_size) = self.voxel_size {
             image = image.with_voxel_size(voxel_size);
         }
-        let channel = match &self.channel {
-            Some(selector) => image.channel_index(selector)?,
-            None if image.n_channels() == 1 => 0,
-            None => image.channel_index("membrane").with_context(|| {
-                format!("{} has several channels; choose one with --channel", self.image.display())
-            })?,
-        };
-        let found = segment_image(&image, channel, self.recipe())?;
+        let channel = membrane_channel(&image, self.channel.as_deref())?;
+        let bleeding = self.unmix.as_deref().map(|name| image.channel_index(name)).transpose()?;
+        if bleeding == Some(channel) {
+            bail!(
+                "{}: --unmix names the membrane channel itself; name the channel that bleeds into it",
+                self.image.display()
+            );
+        }
+        let reference = Reference { image: &image, channel, bleeding };
+        let (found, unmixing) = segment_image(&reference, self.recipe())?;
         write_labels(&self.output, &found.labels)?;
         if let Some(path) = &self.cells {
-            export_table(path, &mut cell_table(&found)?)?;
+            export_table(path, &mut found_table(&found)?)?;
         }
         if !quiet {
             println!("{} cells in {}", found.labels.n_cells(), self.output.display());
+            if let (Some(unmixing), Some(name)) = (unmixing, &self.unmix) {
+                let (share, error) = (unmixing.coefficient, unmixing.standard_error);
+                println!("{share:.4} ± {error:.4} of channel {name} was taken out first");
+            }
             if let Some(verdict) = found.verdict() {
                 println!("{verdict}");
             }
@@ -105,28 +114,4 @@ impl Segment {
             }
         }
     }
-}
-
-/// One row per cell, the least sure first; positions in the image in µm.
-fn cell_table(found: &Segmentation) -> anyhow::Result<DataFrame> {
-    let (labels, voxel_size) = (&found.labels, found.labels.volume().voxel_size());
-    let confidence = found.confidence();
-    let mut cells: Vec<usize> = (0..labels.n_cells()).collect();
-    if let Some(p) = &confidence {
-        cells.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
-    }
-    let extents = extents(labels);
-    let number = |name: &str, value: &dyn Fn(usize) -> f64| {
-        Column::new(name.into(), cells.iter().map(|&cell| value(cell)).collect::<Vec<_>>())
-    };
-    let label: Vec<u32> = cells.iter().map(|&cell| labels.cells()[cell]).collect();
-    let mut columns = vec![Column::new("label".into(), label)];
-    if let Some(p) = &confidence {
-        columns.push(number("whole_cell_probability", &|cell| f64::from(p[cell])));
-    }
-    for (axis, name) in ["x_um", "y_um", "z_um"].into_iter().enumerate() {
-        columns.push(number(name, &|cell| extents[cell].centroid_um(voxel_size)[axis]));
-    }
-    columns.push(number("volume_um3", &|cell| extents[cell].volume_um3(voxel_size)));
-    Ok(DataFrame::new(cells.len(), columns)?)
 }

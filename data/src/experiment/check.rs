@@ -1,8 +1,8 @@
 //! What only the whole experiment file shows.
 
-use super::document::{Table, Value};
 use super::problem::{ExperimentError, Problem};
 use super::{Experiment, Specimen};
+use crate::document::{Table, Value};
 use crate::error::Result;
 
 /// Something to do, a reference channel where cells are to be found, and proteins that exist.

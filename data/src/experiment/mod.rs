@@ -9,6 +9,7 @@
 //! name = "pLLP, 32-36 hpf"
 //! reference = "membrane"                 # the channel that is segmented
 //! proteins = ["actin"]                   # to be mapped; default: every other channel
+//! unmix = "nuclei"                       # optional: a channel that bleeds into the reference
 //! migration = "+x"                       # optional: where the tissue goes in the images
 //!
 //! [[specimen]]
@@ -21,6 +22,7 @@
 //! [[specimens]]                          # many at once; the ID is the file's stem
 //! images = "raw/*.ome.tif"
 //! labels = "curated/{id}.tif"
+//! edits = "edits/{id}.toml"              # corrections of the cells, where there are some
 //!
 //! [tables]                               # cells measured elsewhere, pooled over specimens
 //! specimen = "Source Name"
@@ -33,7 +35,6 @@
 //! ```
 
 mod check;
-mod document;
 mod paths;
 pub mod problem;
 mod settings;
@@ -45,11 +46,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nalgebra::{UnitVector3, Vector3};
-use toml::de::DeTable;
 
-use self::document::{Document, Lookup, Table};
 pub use self::paths::stem;
 pub use self::problem::{ExperimentError, Problem};
+use crate::document::{Document, Lookup, Table};
 use crate::error::{DataError, Result};
 use crate::volume::VoxelSize;
 
@@ -114,6 +114,10 @@ pub struct Specimen {
     pub labels: Option<PathBuf>,
     /// The data set that holds the labels in an HDF5 file.
     pub labels_dataset: Option<String>,
+    /// Corrections of its cells: an [edit log](crate::edits).
+    pub edits: Option<PathBuf>,
+    /// The channel that bleeds into the reference, and is taken out of it before cells are found.
+    pub unmix: Option<String>,
     /// Where the tissue migrates or points, if the experiment file says.
     pub migration: Option<Direction>,
     /// Where its apical side is, if the experiment file says.
@@ -249,20 +253,8 @@ impl Experiment {
     }
 
     fn from_bytes(bytes: &[u8], file: &Path, variables: Lookup<'_>) -> Result<Self> {
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => {
-                let text = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
-                let document = Document { file, text, variables };
-                return Err(document.error(text.len(), "experiment file", Problem::NotUtf8).into());
-            }
-        };
-        let document = Document { file, text, variables };
-        let root = DeTable::parse(text).map_err(|error| {
-            let message = error.message().to_owned();
-            let at = error.span().map_or(0, |span| span.start);
-            document.error(at, "experiment file", Problem::Syntax { message })
-        })?;
+        let document = Document::new(bytes, file, variables)?;
+        let root = document.parsed()?;
         let root = Table::new(&document, String::new(), 0..0, root.get_ref());
         Self::from_table(&document, &root)
     }

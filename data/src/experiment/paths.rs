@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::document::Value;
 use super::problem::Problem;
+use crate::document::Value;
 use crate::error::Result;
 
 impl Value<'_> {
@@ -15,13 +15,17 @@ impl Value<'_> {
 
     /// The path that `self` is for specimen `id`; it exists.
     pub(super) fn existing_of(&self, id: &str) -> Result<PathBuf> {
+        self.check_exists(self.path_of(id)?)
+    }
+
+    /// The path that `self` is for specimen `id`, there or not.
+    pub(super) fn path_of(&self, id: &str) -> Result<PathBuf> {
         let text = self.text()?;
         if !text.contains("{id}") {
             let (found, wanted) = (text.to_owned(), "a path that holds {id}");
             return Err(self.error(Problem::Value { found, wanted }).into());
         }
-        let path = self.folder().join(self.expanded(text, false)?.replace("{id}", id));
-        self.check_exists(path)
+        Ok(self.folder().join(self.expanded(text, false)?.replace("{id}", id)))
     }
 
     /// The files and folders that match a pattern, in the order of their names; at least one.

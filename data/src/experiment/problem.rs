@@ -1,4 +1,4 @@
-//! What can be wrong with an experiment file, and where.
+//! What can be wrong with an experiment file or an edit log, and where.
 #![allow(missing_docs)] // the messages are the documentation
 
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::error::DataError;
 
-/// A problem at one place of an experiment file. Lines and columns count from 1, columns in
+/// A problem at one place of an experiment file or an edit log. Lines and columns count from 1, columns in
 /// characters.
 #[derive(Debug, Error)]
 #[error("{file}:{line}:{column}: {key}: {problem}", file = file.display())]
@@ -30,7 +30,7 @@ impl From<ExperimentError> for DataError {
 #[derive(Clone, Debug, Error, PartialEq)]
 #[non_exhaustive]
 pub enum Problem {
-    #[error("an experiment file is UTF-8 text, this one is not from here on; save it as UTF-8")]
+    #[error("text in UTF-8 wanted, which this is not from here on; save it as UTF-8")]
     NotUtf8,
     #[error("not TOML: {message}")]
     Syntax { message: String },
@@ -72,6 +72,14 @@ pub enum Problem {
     NoSuchReference { reference: String, channels: String },
     #[error("{protein:?} is neither a channel nor a table; there are: {available}")]
     NoSuchProtein { protein: String, available: String },
+    #[error("an edit inside a list cannot be undone here; remove it by hand")]
+    EditInList,
+    #[error(
+        "{found} fields where the header has {wanted}; put a field that holds a comma in quotes"
+    )]
+    Fields { found: usize, wanted: usize },
+    #[error("the quotes are not closed")]
+    OpenQuotes,
     #[error(
         "this experiment has neither specimens nor tables; add [[specimen]], [[specimens]], [tables] or [[deposit]]"
     )]

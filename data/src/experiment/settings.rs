@@ -1,8 +1,8 @@
 //! `[experiment]` and `[segmentation]`.
 
-use super::document::{Document, Table, Value};
 use super::problem::Problem;
 use super::{Direction, Segmentation, direction};
+use crate::document::{Document, Table, Value};
 use crate::error::Result;
 
 /// What holds for the whole experiment.
@@ -13,6 +13,7 @@ pub(super) struct Settings {
     pub(super) segmentation: Segmentation,
     pub(super) seed: u64,
     pub(super) dataset: Option<String>,
+    pub(super) unmix: Option<String>,
     pub(super) migration: Option<Direction>,
     pub(super) apical: Option<Direction>,
 }
@@ -23,13 +24,15 @@ impl Settings {
         let table = root.get("experiment").map(|value| value.table(wanted)).transpose()?;
         if let Some(table) = &table {
             let known = ["name", "reference", "proteins", "segmentation", "dataset", "migration"];
-            table.only(&[&known[..], &["apical", "seed"]].concat())?;
+            table.only(&[&known[..], &["apical", "seed", "unmix"]].concat())?;
         }
         let get = |key| table.as_ref().and_then(|table| table.get(key));
         let name = get("name").map(Value::name).transpose()?;
+        let reference = get("reference").map(Value::name).transpose()?;
         Ok(Self {
             name: name.unwrap_or_else(|| name_of_folder(document)),
-            reference: get("reference").map(Value::name).transpose()?,
+            unmix: get("unmix").map(|value| unmixed(value, reference.as_deref())).transpose()?,
+            reference,
             proteins: get("proteins").map(Value::names).transpose()?,
             segmentation: segmentation(get("segmentation"), root.get("segmentation"))?,
             seed: get("seed").map(Value::count).transpose()?.unwrap_or(0),
@@ -38,6 +41,16 @@ impl Settings {
             apical: get("apical").map(direction_of).transpose()?,
         })
     }
+}
+
+/// A channel that bleeds into the reference.
+pub(super) fn unmixed(value: &Value<'_>, reference: Option<&str>) -> Result<String> {
+    let found = value.name()?;
+    if Some(found.as_str()) == reference {
+        let wanted = "another channel than the reference, which bleeds into it,";
+        return Err(value.error(Problem::Value { found, wanted }).into());
+    }
+    Ok(found)
 }
 
 /// The folder that holds the experiment file, or "experiment".

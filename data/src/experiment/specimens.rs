@@ -4,17 +4,26 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::document::{Table, Value};
 use super::paths::stem;
 use super::problem::Problem;
-use super::settings::{Settings, direction_of};
+use super::settings::{Settings, direction_of, unmixed};
 use super::{Annotation, Attribute, Attributes, Specimen};
+use crate::document::{Table, Value};
 use crate::error::Result;
 use crate::volume::VoxelSize;
 
 /// Keys that `[[specimen]]` and `[[specimens]]` share.
-const SHARED: [&str; 7] =
-    ["channels", "voxel_size_um", "labels", "labels_dataset", "dataset", "migration", "apical"];
+const SHARED: [&str; 9] = [
+    "channels",
+    "voxel_size_um",
+    "labels",
+    "labels_dataset",
+    "edits",
+    "unmix",
+    "dataset",
+    "migration",
+    "apical",
+];
 
 /// The specimens with images, and the columns of those without, in the order of the file.
 pub(super) fn specimens(
@@ -56,9 +65,10 @@ impl Found<'_> {
             return Ok(());
         };
         let labels = table.get("labels").map(Value::existing).transpose()?;
+        let edits = table.get("edits").map(Value::existing).transpose()?;
         let image = image.existing()?;
         let specimen = self.specimen(table, id, &image, attributes)?;
-        self.specimens.push(Specimen { labels, ..specimen });
+        self.specimens.push(Specimen { labels, edits, ..specimen });
         Ok(())
     }
 
@@ -70,14 +80,23 @@ impl Found<'_> {
         let further = table.beyond(&[&SHARED[..], &["images"]].concat())?;
         let attributes = attributes(&further)?;
         let images = table.need("images", "a pattern such as \"raw/*.ome.tif\"")?;
+        let first = self.specimens.len();
         for image in images.matching()? {
             let id = stem(&image).ok_or_else(|| images.file_name(&image))?;
             let id = self.add_id(id, images)?;
             let labels = table.get("labels").map(|value| value.existing_of(&id)).transpose()?;
+            let edits = table.get("edits").map(|value| value.path_of(&id)).transpose()?;
+            let edits = edits.filter(|path| path.exists());
             let specimen = self.specimen(table, id, &image, attributes.clone())?;
-            self.specimens.push(Specimen { labels, ..specimen });
+            self.specimens.push(Specimen { labels, edits, ..specimen });
         }
-        Ok(())
+        // Not every specimen needs to be corrected, but logs of which none is there are a mistake.
+        match table.get("edits") {
+            Some(value) if self.specimens[first..].iter().all(|found| found.edits.is_none()) => {
+                Err(value.error(Problem::NoMatch { pattern: value.text()?.to_owned() }).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What both tables say of a specimen; the rest comes from the whole experiment.
@@ -90,6 +109,8 @@ impl Found<'_> {
     ) -> Result<Specimen> {
         let direction = |key| table.get(key).map(direction_of).transpose();
         let dataset = table.get("dataset").map(Value::name).transpose()?;
+        let reference = self.settings.reference.as_deref();
+        let unmix = table.get("unmix").map(|value| unmixed(value, reference)).transpose()?;
         Ok(Specimen {
             id,
             image: image.to_owned(),
@@ -97,6 +118,8 @@ impl Found<'_> {
             channels: table.get("channels").map(|value| self.channels(value)).transpose()?,
             voxel_size: table.get("voxel_size_um").map(voxel_size).transpose()?,
             labels: None,
+            edits: None,
+            unmix: unmix.or_else(|| self.settings.unmix.clone()),
             labels_dataset: table.get("labels_dataset").map(Value::name).transpose()?,
             migration: direction("migration")?.or(self.settings.migration),
             apical: direction("apical")?.or(self.settings.apical),

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::document::{Table, Value};
 use super::problem::Problem;
 use super::specimens::attributes;
 use super::{Deposit, Frame, PositionColumns, ProteinTable, Tables, ValueColumn};
+use crate::document::{Table, Value};
 use crate::error::Result;
 
 /// All of `[tables]` or `[[tables]]`.

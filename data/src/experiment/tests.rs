@@ -41,6 +41,7 @@ const IMAGES: &str = r#"
 name = "pLLP"
 reference = "membrane"
 proteins = ["actin"]
+unmix = "actin"
 migration = "+x"
 seed = 7
 
@@ -52,12 +53,14 @@ step = 2
 [[specimens]]
 images = "raw/*.ome.tif"
 labels = "curated/{id}.tif"
+edits = "edits/{id}.toml"
 dose_um = 2
 
 [[specimen]]
 id = "8713481504"
 image = "8713481504.h5"
 dataset = "/raw"
+unmix = "nuclei"
 channels = ["membrane", "actin"]
 voxel_size_um = [0.225, 0.099, 0.099]
 apical = [0, 0, -2]
@@ -65,12 +68,13 @@ condition = "live"
 mutant = false
 "#;
 
-const IMAGE_FILES: [&str; 6] = [
+const IMAGE_FILES: [&str; 7] = [
     "raw/b.ome.tif",
     "raw/a.ome.tif",
     "raw/.hidden.ome.tif",
     "curated/a.tif",
     "curated/b.tif",
+    "edits/a.toml",
     "8713481504.h5",
 ];
 
@@ -83,11 +87,14 @@ fn images_come_by_pattern_and_one_by_one_in_the_order_of_the_file() {
     assert_eq!(experiment.segmentation, Segmentation::Hartmann2020 { max_offset: 40, step: 2 });
     assert_eq!(experiment.seed, 7);
 
-    let [a, _, last] = &experiment.specimens[..] else { panic!() };
+    let [a, b, last] = &experiment.specimens[..] else { panic!() };
     assert_eq!(a.image, folder.path("raw/a.ome.tif"));
     assert_eq!(a.labels, Some(folder.path("curated/a.tif")));
+    assert_eq!(a.edits, Some(folder.path("edits/a.toml")));
+    assert_eq!(b.edits, None, "not every specimen needs to be corrected");
     assert_eq!(a.attributes, [("dose_um".into(), Attribute::Number(2.0))]);
     assert_eq!(a.migration, direction(1.0, 0.0, 0.0));
+    assert_eq!((a.unmix.as_deref(), last.unmix.as_deref()), (Some("actin"), Some("nuclei")));
     assert_eq!(last.apical, direction(0.0, 0.0, -1.0));
     assert_eq!(last.voxel_size, VoxelSize::from_um([0.225, 0.099, 0.099]).ok());
     assert_eq!(last.dataset.as_deref(), Some("/raw"));
@@ -232,6 +239,10 @@ fn files_must_exist() {
     let many = format!("{start}[[specimens]]\nimages = \"*.tif\"\n");
     let (.., problem) = folder.refused(format!("{many}labels = \"labels/{{id}}.tif\"\n"));
     assert_eq!(problem, Problem::MissingFile { path: folder.path("labels/a.tif") });
+    let (.., problem) = folder.refused(format!("{many}unmix = \"m\"\n"));
+    assert!(matches!(problem, Problem::Value { wanted, .. } if wanted.contains("reference")));
+    let (.., problem) = folder.refused(format!("{many}edits = \"edits/{{id}}.toml\"\n"));
+    assert_eq!(problem, Problem::NoMatch { pattern: "edits/{id}.toml".into() });
     let (.., problem) = folder.refused(format!("{many}labels = \"a.tif\"\n"));
     assert!(matches!(problem, Problem::Value { wanted: "a path that holds {id}", .. }));
     assert!(matches!(Experiment::read(folder.path("no.toml")), Err(DataError::Read { .. })));

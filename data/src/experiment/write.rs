@@ -78,14 +78,18 @@ impl Text<'_> {
         if let Some(size) = specimen.voxel_size {
             self.line("voxel_size_um", &numbers(&size.um()));
         }
-        if let Some(labels) = &specimen.labels {
-            self.line("labels", &self.path(labels));
+        for (key, path) in [("labels", &specimen.labels), ("edits", &specimen.edits)] {
+            if let Some(path) = path {
+                self.line(key, &self.path(path));
+            }
         }
-        for (key, dataset) in
-            [("dataset", &specimen.dataset), ("labels_dataset", &specimen.labels_dataset)]
-        {
-            if let Some(dataset) = dataset {
-                self.line(key, &quoted(dataset));
+        for (key, name) in [
+            ("dataset", &specimen.dataset),
+            ("labels_dataset", &specimen.labels_dataset),
+            ("unmix", &specimen.unmix),
+        ] {
+            if let Some(name) = name {
+                self.line(key, &quoted(name));
             }
         }
         for (key, direction) in [("migration", specimen.migration), ("apical", specimen.apical)] {

@@ -6,7 +6,6 @@
 //!
 //! A voxel size that a file does not state is `None`, never 1. Channels and time points count from 0.
 
-mod atomic;
 mod axes;
 mod bytes;
 mod calibration;

@@ -6,6 +6,7 @@
 
 mod atlases;
 mod cells;
+mod edits;
 mod experiments;
 mod hdf5;
 mod labels;
@@ -71,6 +72,9 @@ impl Case {
             complaints.push(format!("ends with {}", output.status));
         }
         let errors = message.lines().filter(|line| line.starts_with("error:")).count();
+        if let Some(words) = twice(&message) {
+            complaints.push(format!("says {words:?} twice"));
+        }
         if errors != 1 {
             complaints.push(format!("writes {errors} lines that begin with `error:`"));
         }
@@ -86,6 +90,18 @@ impl Case {
         (!complaints.is_empty())
             .then(|| format!("{}: {}\n  {}", self.kind, complaints.join("; "), message.trim()))
     }
+}
+
+/// What an error message says twice, if anything: a cause, between colons, of more than a few words.
+fn twice(message: &str) -> Option<&str> {
+    const MORE_THAN_A_NAME: usize = 40;
+    let parts: Vec<&str> = message.split(": ").map(str::trim).collect();
+    let long = |part: &&&str| part.len() > MORE_THAN_A_NAME;
+    parts
+        .iter()
+        .filter(long)
+        .find(|part| parts.iter().filter(|other| other == part).count() > 1)
+        .copied()
 }
 
 /// A folder with the input in it and `out/`, which holds one file that must stay as it is.
@@ -210,6 +226,11 @@ fn what_cannot_be_exploded_or_measured_fails_well() {
 }
 
 #[test]
+fn edits_that_cannot_be_made_fail_well() {
+    assert_each_fails_well(edits::cases());
+}
+
+#[test]
 fn broken_tables_fail_well() {
     assert_each_fails_well(tables::cases());
 }
@@ -232,6 +253,7 @@ fn as_many_kinds_are_tried_as_are_promised() {
         experiments::cases(),
         labels::cases(),
         cells::cases(),
+        edits::cases(),
         tables::cases(),
         outputs::cases(),
         atlases::cases(),
@@ -244,7 +266,7 @@ fn as_many_kinds_are_tried_as_are_promised() {
 #[test]
 fn without_its_fault_each_kind_of_input_is_accepted() {
     type Make = fn(&Path);
-    let sound: [(&str, Make); 8] = [
+    let sound: [(&str, Make); 9] = [
         (tiff::SEGMENT, |folder| put(folder, "broken.tif", &tiff::sound())),
         (tiff::SEGMENT, |folder| put(folder, "broken.tif", &tiff::sound_lzw())),
         (hdf5::SEGMENT, hdf5::sound),
@@ -252,6 +274,7 @@ fn without_its_fault_each_kind_of_input_is_accepted() {
         (labels::EVALUATE, labels::sound),
         (cells::EXPLODE, cells::sound),
         (cells::FEATURES, cells::sound),
+        (edits::EDIT, edits::sound),
         ("validate atlas.h5", |folder| put(folder, "atlas.h5", atlases::sound())),
     ];
     for (command, make) in sound {

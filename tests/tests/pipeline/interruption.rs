@@ -26,21 +26,21 @@ fn start_build(folder: &Path) -> Child {
         .unwrap()
 }
 
-fn build_to_the_end(folder: &Path) {
+pub(super) fn build_to_the_end(folder: &Path) {
     let mut primordia = primordia();
     primordia.current_dir(folder).args(["build", "experiment.toml", "-o", ATLAS]);
     primordia.assert().success();
 }
 
 /// A folder with the experiment in it.
-fn experiment() -> tempfile::TempDir {
+pub(super) fn experiment() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     write_experiment(folder.path());
     folder
 }
 
 /// Every file of the work folder with the time when it was last written.
-fn work_times(folder: &Path) -> BTreeMap<PathBuf, SystemTime> {
+pub(super) fn work_times(folder: &Path) -> BTreeMap<PathBuf, SystemTime> {
     let entries = std::fs::read_dir(folder.join(WORK)).unwrap().map(|entry| entry.unwrap());
     entries.map(|entry| (entry.path(), entry.metadata().unwrap().modified().unwrap())).collect()
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod documentation;
+mod edits;
 mod exploded;
 mod features;
 mod golden;
@@ -11,3 +12,4 @@ mod real_images;
 mod real_tables;
 mod segmentation;
 mod threads;
+mod unmix;

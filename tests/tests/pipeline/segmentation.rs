@@ -8,10 +8,14 @@ use primordia_data::{Labels, Volume, VoxelSize};
 use primordia_tests::{primordia, real_data, run_peer};
 use serde_json::Value;
 
+use super::exploded::{said, write_phantom};
+
 /// The two compute smoothing in different precision, so some borders lie a voxel apart.
 const SAME_RECIPE: f64 = 0.01;
 /// `score_labels.py` prints four decimals.
 const FOUR_DECIMALS: f64 = 1e-4;
+/// Sums in another order.
+const ROUNDING: f64 = 1e-9;
 /// Our names of the scores, and the peer's.
 const SCORES: [(&str, &str); 8] = [
     ("n_cells", "cells_pred"),
@@ -95,6 +99,39 @@ fn the_recipe_finds_the_cells_that_it_finds_in_scipy() {
         assert!(scores_agree(&ours, &truth));
         assert!(scores_agree(&truth, &ours));
     }
+}
+
+#[test]
+fn the_table_of_found_cells_has_the_least_sure_first() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    write_phantom(folder.path());
+    let line = "segment image.ome.tif --channel membrane -o found.ome.tif --cells cells.json";
+    said(folder.path(), line);
+    let labels = ImageFile::open(folder.path().join("found.ome.tif")).and_then(|f| f.read_labels());
+    let labels = labels.expect("labels");
+    let text = std::fs::read_to_string(folder.path().join("cells.json")).expect("a table");
+    let rows: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    let column = |name: &str| -> Vec<f64> {
+        rows.iter().map(|row| row[name].as_f64().expect("a number")).collect()
+    };
+    assert!(column("whole_cell_probability").is_sorted());
+    let cell = |row: &Value| row["cell"].as_str().expect("IDs are text").parse().expect("a label");
+    let cells: Vec<u32> = rows.iter().map(cell).collect();
+    let mut sorted = cells.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, labels.cells());
+
+    // The sums, written out: a centroid is a mean, a volume is a number of voxels.
+    let volume = labels.volume();
+    let voxel_um3 = volume.voxel_size().um().iter().product::<f64>();
+    let (cell, mut n, mut x_um) = (cells[0], 0.0, 0.0);
+    for ((z, y, x), _) in volume.voxels().indexed_iter().filter(|(_, label)| **label == cell) {
+        n += 1.0;
+        x_um += volume.point_um([z, y, x]).x;
+    }
+    let close = |found: f64, wanted: f64| (found - wanted).abs() <= ROUNDING * wanted;
+    assert!(close(column("volume_um3")[0], n * voxel_um3));
+    assert!(close(column("image_x_um")[0], x_um / n));
 }
 
 #[test]

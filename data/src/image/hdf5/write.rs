@@ -7,9 +7,9 @@ use hdf5_metno::{Dataset, File, FileBuilder};
 use ndarray::ArrayView3;
 
 use super::attributes::{CHANNEL_NAMES, ELEMENT_SIZE};
-use crate::image::atomic::write_atomically;
-use crate::image::problem::Result;
+use crate::image::problem::{ImageProblem, Result};
 use crate::image::voxels::{Pixel, VoxelsView, each_type};
+use crate::replace::replace_file;
 use crate::volume::VoxelSize;
 
 /// Writes one channel as a dataset: shuffled and deflated, which every HDF5 reader opens.
@@ -21,7 +21,7 @@ pub(in crate::image) fn write(
     voxel_size: VoxelSize,
 ) -> Result<()> {
     let names = [channel.replace('\0', "").parse::<VarLenUnicode>().unwrap_or_default()];
-    write_atomically(path, |temporary| {
+    replace_file(path, ImageProblem::Io, |temporary| {
         // Without times, the same labels give the same bytes.
         let file = FileBuilder::new()
             .with_fcpl(|properties| properties.obj_track_times(false))

@@ -9,9 +9,9 @@ use ndarray::{ArrayView3, Axis};
 use rayon::prelude::*;
 
 use super::directory::tag;
-use crate::image::atomic::write_atomically;
 use crate::image::problem::{ImageProblem, Result};
 use crate::image::voxels::{PixelType, VoxelsView, each_type};
+use crate::replace::replace_file;
 use crate::volume::VoxelSize;
 
 /// Fast and, on microscopy, within a few percent of the best level.
@@ -49,7 +49,7 @@ fn write_as(
         voxel_size,
         big,
     };
-    write_atomically(path, |temporary| {
+    replace_file(path, ImageProblem::Io, |temporary| {
         let mut out = BufWriter::new(File::create(temporary)?);
         let mut position = header.write_start(&mut out)?;
         let mut strips = Vec::new();

@@ -105,6 +105,7 @@ fn wrong_values() -> Vec<Case> {
             &["membrane"],
             "channels = [\"ecad\", \"actin\"]",
         ),
+        one("a reference that bleeds into itself", &["unmix", "reference"], "unmix = \"membrane\""),
         one("a direction that is none", &["migration"], "migration = \"forward\""),
         experiment(
             "an unknown segmentation",

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use ndarray::Array3;
 use primordia_data::Volume;
-use primordia_data::image::{Pixel, write_labels, write_volume};
+use primordia_data::image::{Pixel, write_labels, write_ome_tiff, write_volume};
 
 use super::experiments::{BUILD, FILE, image};
 use super::{Case, case, membrane, put, specimen, voxel_size};
 
 pub(super) const EVALUATE: &str = "evaluate labels.tif truth.tif";
 const SEGMENT: &str = "segment image.tif -o out/labels.tif";
+const WITH_CELLS: &str = "segment image.tif --channel 0 -o out/labels.tif --cells";
 
 /// Labels and a truth that can be compared.
 pub(super) fn sound(folder: &Path) {
@@ -58,6 +59,8 @@ pub(super) fn cases() -> Vec<Case> {
         }),
     ];
     cases.extend(empty_images());
+    cases.extend(tables_of_cells());
+    cases.extend(unmixed());
     cases.extend(evaluations());
     cases
 }
@@ -91,6 +94,41 @@ fn empty_images() -> Vec<Case> {
                         image = \"dark.tif\"\nchannels = [\"membrane\"]\n";
             put(folder, FILE, text.as_bytes());
         }),
+    ]
+}
+
+/// Tables of the found cells that cannot be written; what can be seen before the work is.
+fn tables_of_cells() -> Vec<Case> {
+    let of = |kind: &'static str, table: &str, says: &'static [&'static str]| {
+        let command: &'static str = format!("{WITH_CELLS} {table}").leak();
+        case(kind, command, says, |folder| image(folder, "image.tif"))
+    };
+    vec![
+        of("a table of cells in a format that is not written", "out/cells.xlsx", &["xlsx", ".csv"]),
+        of("no folder for a table of cells", "nowhere/cells.csv", &["nowhere", "no folder"]),
+        of("a folder in place of a table of cells", "out", &["out", "folder"]),
+    ]
+}
+
+/// Channels that cannot be taken out of the membranes.
+fn unmixed() -> Vec<Case> {
+    let of = |kind: &'static str, unmix: &str, says: &'static [&'static str]| {
+        let command = format!("segment image.tif --channel membrane --unmix {unmix} -o out/a.tif");
+        case(kind, command.leak(), says, |folder| image(folder, "image.tif"))
+    };
+    vec![
+        of("a membrane that bleeds into itself", "membrane", &["image.tif", "itself"]),
+        of("no such channel to unmix", "nuclei", &["image.tif", "nuclei"]),
+        case(
+            "a dark channel to unmix",
+            "segment image.tif --channel 0 --unmix 1 -o out/a.tif",
+            &["image.tif", "cannot bleed"],
+            |folder| {
+                let dark = membrane().voxels().mapv(|_| 0_u16);
+                let channels = [("membrane", membrane().into()), ("nuclei", (&dark).into())];
+                write_ome_tiff(folder.join("image.tif"), &channels, voxel_size()).unwrap();
+            },
+        ),
     ]
 }
 

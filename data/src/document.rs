@@ -6,22 +6,47 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{ExperimentError, Problem};
 use crate::error::Result;
+use crate::experiment::problem::{ExperimentError, Problem};
+
+/// The key of what is wrong with the whole.
+const WHOLE: &str = "the file";
 
 /// The value of an environment variable.
-pub(super) type Lookup<'d> = &'d dyn Fn(&str) -> Option<String>;
+pub(crate) type Lookup<'d> = &'d dyn Fn(&str) -> Option<String>;
 
-/// The text of an experiment file and what its paths are relative to.
-pub(super) struct Document<'d> {
-    pub(super) file: &'d Path,
-    pub(super) text: &'d str,
-    pub(super) variables: Lookup<'d>,
+/// The text of a file and what its paths are relative to.
+pub(crate) struct Document<'d> {
+    pub(crate) file: &'d Path,
+    pub(crate) text: &'d str,
+    pub(crate) variables: Lookup<'d>,
 }
 
-impl Document<'_> {
+impl<'d> Document<'d> {
+    /// The document of `bytes`, as if they were the content of `file`.
+    pub(crate) fn new(bytes: &'d [u8], file: &'d Path, variables: Lookup<'d>) -> Result<Self> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Self { file, text, variables }),
+            Err(error) => {
+                let text = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+                let document = Document { file, text, variables };
+                Err(document.error(text.len(), WHOLE, Problem::NotUtf8).into())
+            }
+        }
+    }
+
+    /// The text, understood as TOML.
+    pub(crate) fn parsed(&self) -> Result<Spanned<DeTable<'d>>> {
+        let parsed = DeTable::parse(self.text).map_err(|error| {
+            let message = error.message().to_owned();
+            let at = error.span().map_or(0, |span| span.start);
+            self.error(at, WHOLE, Problem::Syntax { message })
+        });
+        Ok(parsed?)
+    }
+
     /// The error `problem` at byte `at`.
-    pub(super) fn error(&self, at: usize, key: &str, problem: Problem) -> ExperimentError {
+    pub(crate) fn error(&self, at: usize, key: &str, problem: Problem) -> ExperimentError {
         let before = &self.text[..self.text.floor_char_boundary(at)];
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
@@ -30,50 +55,50 @@ impl Document<'_> {
     }
 
     /// The line of byte `at`, from 1.
-    pub(super) fn line(&self, at: usize) -> usize {
+    pub(crate) fn line(&self, at: usize) -> usize {
         self.text[..self.text.floor_char_boundary(at)].matches('\n').count() + 1
     }
 }
 
 /// A value, its key and its place.
 #[derive(Clone)]
-pub(super) struct Value<'d> {
-    pub(super) document: &'d Document<'d>,
+pub(crate) struct Value<'d> {
+    pub(crate) document: &'d Document<'d>,
     /// The full key, such as `specimen.image`.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// The last part of the key.
-    pub(super) key: &'d str,
+    pub(crate) key: &'d str,
     value: &'d DeValue<'d>,
     span: Range<usize>,
 }
 
 impl<'d> Value<'d> {
-    pub(super) fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.span.start
     }
 
-    pub(super) fn error(&self, problem: Problem) -> ExperimentError {
+    pub(crate) fn error(&self, problem: Problem) -> ExperimentError {
         self.document.error(self.span.start, &self.path, problem)
     }
 
-    fn wrong(&self, wanted: &'static str) -> ExperimentError {
+    pub(crate) fn wrong(&self, wanted: &'static str) -> ExperimentError {
         self.error(Problem::WrongType { found: kind(self.value), wanted })
     }
 
-    pub(super) fn is_table(&self) -> bool {
+    pub(crate) fn is_table(&self) -> bool {
         self.value.is_table()
     }
 
-    pub(super) fn is_array(&self) -> bool {
+    pub(crate) fn is_array(&self) -> bool {
         self.value.is_array()
     }
 
-    pub(super) fn text(&self) -> Result<&'d str> {
+    pub(crate) fn text(&self) -> Result<&'d str> {
         self.value.as_str().ok_or_else(|| self.wrong("text in quotes").into())
     }
 
     /// Text that may not be empty.
-    pub(super) fn name(&self) -> Result<String> {
+    pub(crate) fn name(&self) -> Result<String> {
         let text = self.text()?;
         if text.trim().is_empty() {
             let found = text.to_owned();
@@ -83,14 +108,14 @@ impl<'d> Value<'d> {
     }
 
     /// A number as it is written, if this is one.
-    pub(super) fn number_as_written(&self) -> Option<&'d str> {
+    pub(crate) fn number_as_written(&self) -> Option<&'d str> {
         match self.value {
             DeValue::Integer(_) | DeValue::Float(_) => Some(&self.document.text[self.span.clone()]),
             _ => None,
         }
     }
 
-    pub(super) fn number(&self) -> Result<f64> {
+    pub(crate) fn number(&self) -> Result<f64> {
         let number = match self.value {
             DeValue::Integer(_) => Some(self.integer()? as f64),
             DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
@@ -99,7 +124,7 @@ impl<'d> Value<'d> {
         number.filter(|number| number.is_finite()).ok_or_else(|| self.wrong("a number").into())
     }
 
-    pub(super) fn integer(&self) -> Result<i64> {
+    pub(crate) fn integer(&self) -> Result<i64> {
         let integer = self.value.as_integer();
         let integer =
             integer.and_then(|text| i64::from_str_radix(text.as_str(), text.radix()).ok());
@@ -107,7 +132,7 @@ impl<'d> Value<'d> {
     }
 
     /// A whole number that is not negative.
-    pub(super) fn count(&self) -> Result<u64> {
+    pub(crate) fn count(&self) -> Result<u64> {
         let integer = self.integer()?;
         u64::try_from(integer).map_err(|_| {
             let wanted = "a whole number that is not negative";
@@ -115,18 +140,18 @@ impl<'d> Value<'d> {
         })
     }
 
-    pub(super) fn truth(&self) -> Option<bool> {
+    pub(crate) fn truth(&self) -> Option<bool> {
         self.value.as_bool()
     }
 
     /// The elements of an array.
-    pub(super) fn elements(&self, wanted: &'static str) -> Result<Vec<Self>> {
+    pub(crate) fn elements(&self, wanted: &'static str) -> Result<Vec<Self>> {
         let array = self.value.as_array().ok_or_else(|| self.wrong(wanted))?;
         Ok(array.iter().map(|element| self.child(self.key, self.path.clone(), element)).collect())
     }
 
     /// The values of an array of text, each there once.
-    pub(super) fn names(&self) -> Result<Vec<String>> {
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for element in self.elements("a list of names, such as [\"membrane\", \"actin\"]")? {
             let name = element.name()?;
@@ -138,13 +163,13 @@ impl<'d> Value<'d> {
         Ok(names)
     }
 
-    pub(super) fn table(&self, wanted: &'static str) -> Result<Table<'d>> {
+    pub(crate) fn table(&self, wanted: &'static str) -> Result<Table<'d>> {
         let table = self.value.as_table().ok_or_else(|| self.wrong(wanted))?;
         Ok(Table::new(self.document, self.path.clone(), self.span.clone(), table))
     }
 
     /// The tables of `[key]` or `[[key]]`.
-    pub(super) fn tables(&self, wanted: &'static str) -> Result<Vec<Table<'d>>> {
+    pub(crate) fn tables(&self, wanted: &'static str) -> Result<Vec<Table<'d>>> {
         if self.is_table() {
             return Ok(vec![self.table(wanted)?]);
         }
@@ -157,9 +182,9 @@ impl<'d> Value<'d> {
 }
 
 /// The keys and values of a table, in the order of the file.
-pub(super) struct Table<'d> {
+pub(crate) struct Table<'d> {
     document: &'d Document<'d>,
-    pub(super) path: String,
+    pub(crate) path: String,
     span: Range<usize>,
     entries: Vec<Entry<'d>>,
 }
@@ -170,7 +195,7 @@ struct Entry<'d> {
 }
 
 impl<'d> Table<'d> {
-    pub(super) fn new(
+    pub(crate) fn new(
         document: &'d Document<'d>,
         path: String,
         span: Range<usize>,
@@ -190,31 +215,42 @@ impl<'d> Table<'d> {
         Self { document, path, span, entries }
     }
 
-    pub(super) fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.span.start
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Value<'d>> {
+    /// The same table under another name in messages.
+    pub(crate) fn called(&self, path: &str) -> Self {
+        let renamed = |entry: &Entry<'d>| {
+            let value =
+                Value { path: format!("{path}.{}", entry.value.key), ..entry.value.clone() };
+            Entry { key_at: entry.key_at, value }
+        };
+        let entries = self.entries.iter().map(renamed).collect();
+        Self { path: path.to_owned(), span: self.span.clone(), entries, ..*self }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Value<'d>> {
         self.values().find(|value| value.key == key)
     }
 
     /// The value of `key`, which must be there; `meaning` says what it is.
-    pub(super) fn need(&self, key: &'static str, meaning: &'static str) -> Result<&Value<'d>> {
+    pub(crate) fn need(&self, key: &'static str, meaning: &'static str) -> Result<&Value<'d>> {
         let missing = || self.error(Problem::MissingKey { missing: key, meaning }).into();
         self.get(key).ok_or_else(missing)
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &Value<'d>> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Value<'d>> {
         self.entries.iter().map(|entry| &entry.value)
     }
 
-    pub(super) fn error(&self, problem: Problem) -> ExperimentError {
-        let key = if self.path.is_empty() { "experiment file" } else { &self.path };
+    pub(crate) fn error(&self, problem: Problem) -> ExperimentError {
+        let key = if self.path.is_empty() { WHOLE } else { &self.path };
         self.document.error(self.span.start, key, problem)
     }
 
     /// Refuses keys that are not `known`.
-    pub(super) fn only(&self, known: &[&str]) -> Result<()> {
+    pub(crate) fn only(&self, known: &[&str]) -> Result<()> {
         match self.entries.iter().find(|entry| !known.contains(&entry.value.key)) {
             None => Ok(()),
             Some(entry) => {
@@ -229,7 +265,7 @@ impl<'d> Table<'d> {
 
     /// The values whose keys are not `known`; a key that is one slip away from a known one is
     /// taken for a misspelling.
-    pub(super) fn beyond(&self, known: &[&str]) -> Result<Vec<&Value<'d>>> {
+    pub(crate) fn beyond(&self, known: &[&str]) -> Result<Vec<&Value<'d>>> {
         let further: Vec<_> =
             self.entries.iter().filter(|entry| !known.contains(&entry.value.key)).collect();
         for entry in &further {

@@ -1,0 +1,15 @@
+//! Which channel of an image shows the membranes.
+
+use anyhow::Context as _;
+use primordia_data::image::ImageFile;
+
+/// The channel that is asked for by name or number, else the only one, else `membrane`.
+pub(super) fn membrane_channel(image: &ImageFile, selector: Option<&str>) -> anyhow::Result<usize> {
+    match selector {
+        Some(selector) => Ok(image.channel_index(selector)?),
+        None if image.n_channels() == 1 => Ok(0),
+        None => image.channel_index("membrane").with_context(|| {
+            format!("{} has several channels; choose one with --channel", image.path().display())
+        }),
+    }
+}
