@@ -18,6 +18,7 @@ pub mod gaussian;
 pub mod hartmann2020;
 pub mod median;
 pub mod merge;
+pub mod network;
 mod regions;
 mod resample;
 pub mod score;
