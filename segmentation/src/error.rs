@@ -41,7 +41,9 @@ pub enum SegmentError {
     WrongWeights { found: Vec<usize>, wanted: Vec<usize> },
     #[error("these weights are not all finite: the training that made them has diverged")]
     WeightsNotFinite,
-    #[error("the file does not say how its weights came about, so training cannot go on from it; begin from its weights instead")]
+    #[error(
+        "the file does not say how its weights came about, so training cannot go on from it; begin from its weights instead"
+    )]
     NoRecipe,
     #[error("the loss is no number after {step} steps; try a lower learning rate")]
     Diverged { step: u64 },

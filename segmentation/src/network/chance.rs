@@ -29,6 +29,8 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
     };
     let mut key = [0; 32];
     let words = [seed, number, picture, index];
-    key.chunks_exact_mut(8).zip(words).for_each(|(key, word)| key.copy_from_slice(&word.to_le_bytes()));
+    key.chunks_exact_mut(8)
+        .zip(words)
+        .for_each(|(key, word)| key.copy_from_slice(&word.to_le_bytes()));
     ChaCha8Rng::from_seed(key)
 }

@@ -156,28 +156,31 @@ fn convolve(
 ) -> Vec<f32> {
     let area = sides.y * sides.x;
     let mut out = vec![0.0; sides.n_planes() * kernel.to * area];
-    out.par_chunks_mut(kernel.to * area).enumerate().for_each_init(Vec::new, |buffer, (plane, out)| {
-        if kernel.side == 1 {
-            let from = &image[plane * sides.plane()..][..sides.plane()];
-            multiply(kernel, from, area, out, area);
-        } else {
-            for rows in blocks(sides, kernel.taps()) {
-                let n = rows.len() * sides.x;
-                buffer.resize(kernel.taps() * n, 0.0);
-                let out = &mut out[rows.start * sides.x..];
-                lay_out(image, sides, kernel.side, plane, rows, buffer);
-                multiply(kernel, buffer, n, out, area);
+    out.par_chunks_mut(kernel.to * area).enumerate().for_each_init(
+        Vec::new,
+        |buffer, (plane, out)| {
+            if kernel.side == 1 {
+                let from = &image[plane * sides.plane()..][..sides.plane()];
+                multiply(kernel, from, area, out, area);
+            } else {
+                for rows in blocks(sides, kernel.taps()) {
+                    let n = rows.len() * sides.x;
+                    buffer.resize(kernel.taps() * n, 0.0);
+                    let out = &mut out[rows.start * sides.x..];
+                    lay_out(image, sides, kernel.side, plane, rows, buffer);
+                    multiply(kernel, buffer, n, out, area);
+                }
             }
-        }
-        if let Some(bias) = bias {
-            for (out, &bias) in out.chunks_exact_mut(area).zip(bias) {
-                out.iter_mut().for_each(|value| {
-                    let sum = *value + bias;
-                    *value = sum.max(0.0) + negative_slope * sum.min(0.0);
-                });
+            if let Some(bias) = bias {
+                for (out, &bias) in out.chunks_exact_mut(area).zip(bias) {
+                    out.iter_mut().for_each(|value| {
+                        let sum = *value + bias;
+                        *value = sum.max(0.0) + negative_slope * sum.min(0.0);
+                    });
+                }
             }
-        }
-    });
+        },
+    );
     out
 }
 
@@ -245,7 +248,10 @@ fn bias_gradient(slope: &[f32], sides: Sides) -> Vec<f32> {
 }
 
 /// The values of a tensor whose values lie in order.
-pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> candle_core::Result<&'a [f32]> {
+pub(crate) fn values<'a>(
+    storage: &'a CpuStorage,
+    layout: &Layout,
+) -> candle_core::Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((from, to)) => Ok(&storage.as_slice::<f32>()?[from..to]),
         None => candle_core::bail!("the values of {:?} must lie in order", layout.shape()),
@@ -283,7 +289,11 @@ impl CustomOp3 for Conv3d {
         let kernel = Kernel::new(values(kernel, kernel_layout)?, kernel_layout.shape())?;
         let bias = values(bias, bias_layout)?;
         if kernel.from != sides.channels || bias.len() != kernel.to {
-            candle_core::bail!("{} channels do not fit a kernel from {}", sides.channels, kernel.from);
+            candle_core::bail!(
+                "{} channels do not fit a kernel from {}",
+                sides.channels,
+                kernel.from
+            );
         }
         let image = values(image, image_layout)?;
         let out = convolve(image, sides, kernel, Some(bias), self.negative_slope);
@@ -378,7 +388,8 @@ mod tests {
                         if z < sides.z && y < sides.y && x < sides.x {
                             let plane = plane / sides.z * sides.z + z;
                             let row = (plane * sides.channels + tap / cube) * sides.y + y;
-                            sum += kernel.weights[to * kernel.taps() + tap] * image[row * sides.x + x];
+                            sum +=
+                                kernel.weights[to * kernel.taps() + tap] * image[row * sides.x + x];
                         }
                     }
                     out.push(sum);
@@ -438,7 +449,8 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let image = variable(&[0.0; 8], (1, 1, 2, 2, 2));
         let refused = |shape: (usize, usize, usize, usize, usize)| {
-            let kernel = variable(&vec![0.0; shape.0 * shape.1 * shape.2 * shape.3 * shape.4], shape);
+            let kernel =
+                variable(&vec![0.0; shape.0 * shape.1 * shape.2 * shape.3 * shape.4], shape);
             let bias = variable(&[0.0], 1);
             assert!(image.apply_op3(&kernel, &bias, LEAKY).is_err(), "{shape:?}");
         };

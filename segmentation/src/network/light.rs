@@ -50,3 +50,37 @@ pub(crate) fn standardised(image: &Volume<f32>) -> Result<Volume<f32>> {
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{sized_volume, volume};
+
+    /// Single precision, with an offset of a thousand times the contrast.
+    const SINGLE: f32 = 0.01;
+
+    fn stripes(gain: f32, offset: f32) -> Volume<f32> {
+        let value = |at: usize| gain * ((at % 5) as f32 + (at % 7) as f32) + offset;
+        sized_volume([6, 20, 30], (0..3600).map(value).collect(), [0.8, 0.4, 0.4])
+    }
+
+    #[test]
+    fn gain_and_offset_do_not_matter() {
+        let plain = standardised(&stripes(1.0, 0.0)).unwrap();
+        let mut squares = 0.0;
+        for (gain, offset) in [(50.0, 0.0), (0.01, 3.0), (4.0, 2000.0)] {
+            let other = standardised(&stripes(gain, offset)).unwrap();
+            for (a, b) in plain.as_slice().iter().zip(other.as_slice()) {
+                assert!((a - b).abs() < SINGLE, "{a} {b}");
+                squares += a * a / 3600.0;
+            }
+        }
+        assert!((squares / 3.0 - 1.0).abs() < 0.1, "the deviation is 1: {squares}");
+    }
+
+    #[test]
+    fn flat_images_are_0() {
+        let flat = standardised(&volume([2, 3, 4], vec![7.5; 24])).unwrap();
+        assert!(flat.as_slice().iter().all(|&value| value == 0.0));
+    }
+}

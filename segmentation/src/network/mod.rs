@@ -39,7 +39,18 @@ pub struct Boundary {
     recipe: Option<Recipe>,
 }
 
+/// The weights that come with Primordia; docs/boundaries.md has their recipe.
+const SHIPPED: &[u8] = include_bytes!("../../weights/boundary.safetensors");
+
 impl Boundary {
+    /// The network that comes with Primordia.
+    ///
+    /// # Errors
+    /// None, unless the program was built with other weights.
+    pub fn shipped() -> Result<Self> {
+        Self::from_bytes(SHIPPED)
+    }
+
     /// The network that was trained with weights kept as safetensors.
     ///
     /// # Errors

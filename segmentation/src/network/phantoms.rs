@@ -78,8 +78,11 @@ fn log_uniform(from: f64, to: f64, rng: &mut ChaCha8Rng) -> f64 {
 /// Any tissue, any way up, under an ideal microscope with any voxels and any blur.
 fn random_tissue(rng: &mut ChaCha8Rng) -> Result<PhantomParams> {
     let wide_um = rng.random_range(0.28..0.5);
-    let long_um: f64 =
-        if rng.random_bool(0.5) { wide_um * rng.random_range(0.8..1.35) } else { rng.random_range(wide_um..1.1) };
+    let long_um: f64 = if rng.random_bool(0.5) {
+        wide_um * rng.random_range(0.8..1.35)
+    } else {
+        rng.random_range(wide_um..1.1)
+    };
     // What merging finer voxels does to an image is a little more blur.
     let merged = |um: f64, rng: &mut ChaCha8Rng| {
         if rng.random_bool(0.5) { 0.75 * um * um / 12.0 } else { 0.0 }

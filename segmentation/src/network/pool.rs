@@ -125,7 +125,8 @@ impl Blocks {
                         for x in 0..c_x {
                             let coarse = [z, y, x];
                             let at = self.place_of_largest(image, channel, [y, x]);
-                            slab[at] = gradient[self.row([c_z, c_y, c_x], n, coarse[0], channel, y) + x];
+                            slab[at] =
+                                gradient[self.row([c_z, c_y, c_x], n, coarse[0], channel, y) + x];
                         }
                     }
                 }
@@ -158,13 +159,22 @@ impl CustomOp1 for MaxPool {
         "max-pool"
     }
 
-    fn cpu_fwd(&self, image: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        image: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
         let blocks = Blocks::of_fine(layout.shape(), self.factors)?;
         let out = blocks.largest(values(image, layout)?);
         Ok((CpuStorage::F32(out), blocks.shape(blocks.coarse)))
     }
 
-    fn bwd(&self, image: &Tensor, _: &Tensor, gradient: &Tensor) -> candle_core::Result<Option<Tensor>> {
+    fn bwd(
+        &self,
+        image: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<Option<Tensor>> {
         let blocks = Blocks::of_fine(image.shape(), self.factors)?;
         let out = with_values(image, |image| {
             with_values(gradient, |gradient| blocks.at_largest(image, gradient))
@@ -178,7 +188,11 @@ impl Enlarge {
         let (n, z, channels, y, x) = coarse.dims5()?;
         let blocks = Blocks::new(n, channels, self.sides, self.factors);
         if blocks.coarse != [z, y, x] {
-            candle_core::bail!("{coarse:?} does not fit {:?} in blocks of {:?}", self.sides, self.factors);
+            candle_core::bail!(
+                "{coarse:?} does not fit {:?} in blocks of {:?}",
+                self.sides,
+                self.factors
+            );
         }
         Ok(blocks)
     }
@@ -189,12 +203,21 @@ impl CustomOp1 for Enlarge {
         "enlarge"
     }
 
-    fn cpu_fwd(&self, image: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        image: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
         let blocks = self.blocks(layout.shape())?;
         Ok((CpuStorage::F32(blocks.enlarged(values(image, layout)?)), blocks.shape(blocks.fine)))
     }
 
-    fn bwd(&self, image: &Tensor, _: &Tensor, gradient: &Tensor) -> candle_core::Result<Option<Tensor>> {
+    fn bwd(
+        &self,
+        image: &Tensor,
+        _: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<Option<Tensor>> {
         let blocks = self.blocks(image.shape())?;
         let out = with_values(gradient, |gradient| blocks.sums(gradient))?;
         Ok(Some(Tensor::from_vec(out, image.shape(), image.device())?))

@@ -12,8 +12,8 @@ use rayon::prelude::*;
 use super::chance::{Purpose, stream};
 use super::light::standardised;
 use super::phantoms::Scene;
-use super::target::boundaries;
 use super::predict::input;
+use super::target::boundaries;
 use super::unet::{INPUTS, Steps};
 use super::working_grid;
 use crate::error::{Result, SegmentError};
@@ -22,9 +22,9 @@ use crate::resample::shrink;
 /// Pictures that are in use at a time, each of another scene.
 const IN_USE: u64 = 8;
 /// Steps after which one picture is replaced.
-const STEPS_PER_PICTURE: u64 = 2;
+const STEPS_PER_PICTURE: u64 = 3;
 /// Pictures of a scene.
-const PICTURES_PER_SCENE: u64 = 6;
+const PICTURES_PER_SCENE: u64 = 8;
 /// Pictures that only validation sees begin at this number.
 const VALIDATION: u64 = 1 << 40;
 
@@ -92,7 +92,7 @@ impl Samples {
     /// The crops of a step.
     pub(crate) fn batch(&mut self, step: u64, n_crops: usize) -> Result<Vec<Crop>> {
         let first = step / STEPS_PER_PICTURE;
-        self.keep(first..first + IN_USE)?;
+        self.forget_before(first);
         let mut rng = stream(self.seed, Purpose::Crops, step);
         (0..n_crops as u64)
             .map(|n| {
@@ -100,8 +100,7 @@ impl Samples {
                     let labelled = &self.labelled[rng.random_range(0..self.labelled.len())];
                     return crop(&labelled.image, &labelled.target, self.sides, &mut rng);
                 }
-                // The first of a step's pictures is used most often where crops are more than pictures.
-                let example = Arc::clone(&self.examples[&(first + n % IN_USE)]);
+                let example = self.example(first + n % IN_USE)?;
                 crop(&example.image, &example.scene.target, self.sides, &mut rng)
             })
             .collect()
@@ -120,27 +119,31 @@ impl Samples {
         Ok(crops)
     }
 
-    /// Makes the pictures of a range that are not there, and forgets those before.
-    fn keep(&mut self, pictures: std::ops::Range<u64>) -> Result<()> {
-        self.examples.retain(|picture, _| pictures.contains(picture));
-        let wanted: BTreeMap<u64, u64> = pictures.map(|picture| (picture, scene_of(picture))).collect();
-        self.scenes.retain(|scene, _| wanted.values().any(|wanted| wanted == scene));
-        for (picture, scene) in wanted {
-            if self.examples.contains_key(&picture) {
-                continue;
-            }
-            let scene = match self.scenes.get(&scene) {
-                Some(scene) => Arc::clone(scene),
-                None => {
-                    let new = Arc::new(Scene::new(self.seed, scene)?);
-                    self.scenes.insert(scene, Arc::clone(&new));
-                    new
-                }
-            };
-            let image = standardised(&scene.picture(self.seed, picture)?)?;
-            self.examples.insert(picture, Arc::new(Example { image, scene }));
+    /// Forgets pictures and scenes that no step from `first` on needs soon.
+    fn forget_before(&mut self, first: u64) {
+        self.examples.retain(|&picture, _| picture >= first);
+        let soon: Vec<u64> = (first..first + IN_USE).map(scene_of).collect();
+        self.scenes.retain(|scene, _| soon.contains(scene));
+    }
+
+    fn example(&mut self, picture: u64) -> Result<Arc<Example>> {
+        if let Some(example) = self.examples.get(&picture) {
+            return Ok(Arc::clone(example));
         }
-        Ok(())
+        let scene = self.scene(scene_of(picture))?;
+        let image = standardised(&scene.picture(self.seed, picture)?)?;
+        let example = Arc::new(Example { image, scene });
+        self.examples.insert(picture, Arc::clone(&example));
+        Ok(example)
+    }
+
+    fn scene(&mut self, scene: u64) -> Result<Arc<Scene>> {
+        if let Some(scene) = self.scenes.get(&scene) {
+            return Ok(Arc::clone(scene));
+        }
+        let new = Arc::new(Scene::new(self.seed, scene)?);
+        self.scenes.insert(scene, Arc::clone(&new));
+        Ok(new)
     }
 }
 
@@ -173,7 +176,11 @@ fn crop(
     let input = input(values.chunks_exact(n_y * n_x).map(<[f32]>::to_vec), image.voxel_size());
     Ok(Crop {
         input: Tensor::from_vec(input, (1, n_z, INPUTS, n_y, n_x), &Device::Cpu)?,
-        target: Tensor::from_vec(turn.read(target, |value| value), (1, n_z, 1, n_y, n_x), &Device::Cpu)?,
+        target: Tensor::from_vec(
+            turn.read(target, |value| value),
+            (1, n_z, 1, n_y, n_x),
+            &Device::Cpu,
+        )?,
         steps: Steps::new(image.voxel_size()),
     })
 }

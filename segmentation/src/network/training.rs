@@ -131,7 +131,8 @@ impl Training {
     /// [`SegmentError::NotWeights`] if they cannot be written as such.
     pub fn checkpoint(&self) -> Result<Vec<u8>> {
         let progress = Progress { recipe: self.recipe.clone(), step: self.step };
-        let parts = [("", &self.weights), ("mean.", &self.adam.mean), ("square.", &self.adam.square)];
+        let parts =
+            [("", &self.weights), ("mean.", &self.adam.mean), ("square.", &self.adam.square)];
         weights::write(&parts, &progress)
     }
 
@@ -166,7 +167,9 @@ impl Training {
     pub fn advance(&mut self) -> Result<f64> {
         let crops = self.samples.batch(self.step, self.recipe.crops)?;
         let vars = weights::variables(&self.weights)?;
-        let net = UNet::new(vars.iter().map(|pair| pair.each_ref().map(|var| var.as_tensor().clone())).collect());
+        let net = UNet::new(
+            vars.iter().map(|pair| pair.each_ref().map(|var| var.as_tensor().clone())).collect(),
+        );
         let loss = loss_of(&net, &crops)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
@@ -177,7 +180,8 @@ impl Training {
             Some(gradient) => with_values(gradient, <[f32]>::to_vec),
             None => Ok(vec![0.0; var.elem_count()]),
         };
-        let slopes = vars.iter().flatten().map(gradient).collect::<candle_core::Result<Vec<_>>>()?;
+        let slopes =
+            vars.iter().flatten().map(gradient).collect::<candle_core::Result<Vec<_>>>()?;
         self.step += 1;
         self.adam.change(
             &mut self.weights,
@@ -298,5 +302,120 @@ impl Adam {
 
 /// How many numbers a network learns.
 pub fn n_weights() -> usize {
-    LAYERS.iter().flat_map(super::unet::Layer::shapes).map(|shape| shape.iter().product::<usize>()).sum()
+    LAYERS
+        .iter()
+        .flat_map(super::unet::Layer::shapes)
+        .map(|shape| shape.iter().product::<usize>())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use primordia_data::phantom::{self, Optics, PhantomParams};
+    use primordia_data::{Labels, VoxelSize};
+
+    use super::*;
+    use crate::testing::on_threads;
+
+    fn tiny(steps: u64) -> Recipe {
+        Recipe { seed: 5, steps, crops: 2, crop: [8, 24, 24], learning_rate: 3e-3 }
+    }
+
+    /// A small labelled image, so that tests need not draw a phantom per picture.
+    fn labelled() -> Labelled {
+        let coarse = VoxelSize::from_um([1.0, 0.5, 0.5]).unwrap();
+        let mut params =
+            PhantomParams { optics: Optics::clean(coarse), ..PhantomParams::default() };
+        params.tissue.n_cells = 12;
+        let phantom = phantom::specimen(&params, 3).unwrap();
+        Labelled::new(&phantom.membrane.map(|&value| f32::from(value)), &phantom.truth).unwrap()
+    }
+
+    fn weights_after(mut training: Training) -> Vec<u8> {
+        while !training.is_done() {
+            training.advance().unwrap();
+        }
+        training.boundary().unwrap().to_bytes().unwrap()
+    }
+
+    #[test]
+    fn the_loss_falls() {
+        let mut training = Training::new(tiny(24), vec![labelled()], None).unwrap();
+        let losses: Vec<f64> = (0..24).map(|_| training.advance().unwrap()).collect();
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+        assert!(mean(&losses[18..]) < 0.8 * mean(&losses[..6]), "{losses:?}");
+        assert!(training.is_done());
+    }
+
+    #[test]
+    fn threads_and_a_stop_on_the_way_do_not_matter() {
+        let on = |threads| {
+            on_threads(threads, || {
+                weights_after(Training::new(tiny(4), vec![labelled()], None).unwrap())
+            })
+        };
+        let one = on(1);
+        assert!(one == on(4), "threads");
+        let mut training = Training::new(tiny(4), vec![labelled()], None).unwrap();
+        training.advance().unwrap();
+        training.advance().unwrap();
+        let checkpoint = training.checkpoint().unwrap();
+        let resumed = Training::resume(&checkpoint, vec![labelled()]).unwrap();
+        assert_eq!((resumed.step(), resumed.recipe()), (2, &tiny(4)));
+        assert!(one == weights_after(resumed), "a stop");
+    }
+
+    /// Central differences of a loss in single precision.
+    const DIFFERENCE: f64 = 0.03;
+
+    #[test]
+    fn the_gradient_of_the_whole_network_is_that_of_small_steps() {
+        let mut training = Training::new(tiny(1), vec![labelled()], None).unwrap();
+        let crops = training.samples.batch(0, 2).unwrap();
+        let loss = |weights: &[Vec<f32>]| {
+            let net = weights::network(weights).unwrap();
+            f64::from(loss_of(&net, &crops).unwrap().to_scalar::<f32>().unwrap())
+        };
+        let vars = weights::variables(&training.weights).unwrap();
+        let net = UNet::new(
+            vars.iter().map(|pair| pair.each_ref().map(|var| var.as_tensor().clone())).collect(),
+        );
+        let gradients = loss_of(&net, &crops).unwrap().backward().unwrap();
+        for (index, var) in vars.iter().flatten().enumerate() {
+            let slope = with_values(gradients.get(var).unwrap(), <[f32]>::to_vec).unwrap();
+            let square: f64 = slope.iter().map(|&slope| f64::from(slope).powi(2)).sum();
+            // Along the gradient itself, by a step that changes the loss by about 0.002.
+            let step = 1e-3 / square.max(1e-12);
+            let moved = |sign: f64| {
+                let mut weights = training.weights.clone();
+                for (weight, slope) in weights[index].iter_mut().zip(&slope) {
+                    *weight += (sign * step * f64::from(*slope)) as f32;
+                }
+                loss(&weights)
+            };
+            let found = (moved(1.0) - moved(-1.0)) / (2.0 * step);
+            assert!((found / square - 1.0).abs() < DIFFERENCE, "layer {index}: {found}, {square}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let refused = |change: fn(&mut Recipe)| {
+            let mut recipe = tiny(1);
+            change(&mut recipe);
+            let training = Training::new(recipe, Vec::new(), None);
+            assert!(matches!(training, Err(SegmentError::Parameter { .. })));
+        };
+        refused(|recipe| recipe.steps = 0);
+        refused(|recipe| recipe.crops = 0);
+        refused(|recipe| recipe.crop[1] = 2);
+        refused(|recipe| recipe.learning_rate = f64::NAN);
+    }
+
+    #[test]
+    fn labels_without_cells_teach_nothing() {
+        let image = crate::testing::volume([2, 3, 4], (0..24).map(|n| n as f32).collect());
+        let none = Labels::new(image.map(|_| 0));
+        assert!(matches!(Labelled::new(&image, &none), Err(SegmentError::NoTruth)));
+    }
 }

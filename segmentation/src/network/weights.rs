@@ -45,9 +45,8 @@ pub(crate) fn network(weights: &[Vec<f32>]) -> Result<UNet> {
 /// The weights as candle's variables.
 pub(crate) fn variables(weights: &[Vec<f32>]) -> Result<Vec<[Var; 2]>> {
     let network = network(weights)?;
-    let variables = |[kernel, bias]: &[Tensor; 2]| {
-        Ok([Var::from_tensor(kernel)?, Var::from_tensor(bias)?])
-    };
+    let variables =
+        |[kernel, bias]: &[Tensor; 2]| Ok([Var::from_tensor(kernel)?, Var::from_tensor(bias)?]);
     network.weights().iter().map(variables).collect()
 }
 
@@ -94,7 +93,8 @@ impl<'a> Tensors<'a> {
     }
 
     fn values(&self, name: &str, wanted: Vec<usize>) -> Result<Vec<f32>> {
-        let missing = || SegmentError::MissingWeights { wanted: names().map(|(name, _)| name).collect() };
+        let missing =
+            || SegmentError::MissingWeights { wanted: names().map(|(name, _)| name).collect() };
         let tensor = self.tensors.tensor(name).map_err(|_| missing())?;
         if tensor.shape() != wanted || tensor.dtype() != Dtype::F32 {
             let found = tensor.shape().to_vec();
@@ -110,5 +110,59 @@ impl<'a> Tensors<'a> {
         } else {
             Err(SegmentError::WeightsNotFinite)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Boundary, Recipe, Training};
+    use super::*;
+
+    fn training() -> Training {
+        Training::new(Recipe { steps: 1, ..Recipe::default() }, Vec::new(), None).unwrap()
+    }
+
+    #[test]
+    fn weights_come_back_with_their_recipe() {
+        let boundary = training().boundary().unwrap();
+        let bytes = boundary.to_bytes().unwrap();
+        let back = Boundary::from_bytes(&bytes).unwrap();
+        assert_eq!(flat(&back.net).unwrap(), flat(&boundary.net).unwrap());
+        assert_eq!(back.recipe(), Some(training().recipe()));
+        assert_eq!(back.to_bytes().unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_checkpoint_serves_as_weights_but_not_the_other_way_round() {
+        let checkpoint = training().checkpoint().unwrap();
+        assert!(Boundary::from_bytes(&checkpoint).is_ok());
+        let weights = training().boundary().unwrap().to_bytes().unwrap();
+        assert!(matches!(Training::resume(&weights, Vec::new()), Err(SegmentError::NoRecipe)));
+    }
+
+    #[test]
+    fn what_is_no_network_says_so() {
+        let read = |bytes: &[u8]| Boundary::from_bytes(bytes).err().unwrap();
+        let bytes = training().boundary().unwrap().to_bytes().unwrap();
+        assert!(matches!(read(b"text"), SegmentError::NotWeights(_)));
+        assert!(matches!(read(&[]), SegmentError::NotWeights(_)));
+        assert!(matches!(read(&bytes[..bytes.len() - 9]), SegmentError::NotWeights(_)));
+        let nan = f32::NAN.to_le_bytes();
+        let mut broken = bytes.clone();
+        let end = broken.len() - 4;
+        broken[end..].copy_from_slice(&nan);
+        assert!(matches!(read(&broken), SegmentError::WeightsNotFinite));
+        let other = |name: &'static str, shape: Vec<usize>| {
+            let data = vec![0; 4 * shape.iter().product::<usize>()];
+            let view = TensorView::new(Dtype::F32, shape, &data).unwrap();
+            safetensors::serialize([(name, view)], None).unwrap()
+        };
+        assert!(matches!(
+            read(&other("conv.weight", vec![2])),
+            SegmentError::MissingWeights { .. }
+        ));
+        let first = names().next().unwrap().0;
+        let first: &'static str = Box::leak(first.into_boxed_str());
+        assert!(matches!(read(&other(first, vec![2])), SegmentError::WrongWeights { .. }));
     }
 }
