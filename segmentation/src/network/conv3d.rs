@@ -189,9 +189,10 @@ fn multiply(kernel: Kernel<'_>, columns: &[f32], n: usize, out: &mut [f32], apar
     let weights = ArrayView2::from_shape((kernel.to, kernel.taps()), kernel.weights);
     let columns = ArrayView2::from_shape((kernel.taps(), n), columns);
     let out = ArrayViewMut2::from_shape((kernel.to, n).strides((apart, 1)), out);
-    if let (Ok(weights), Ok(columns), Ok(mut out)) = (weights, columns, out) {
-        general_mat_mul(1.0, &weights, &columns, 0.0, &mut out);
-    }
+    let (Ok(weights), Ok(columns), Ok(mut out)) = (weights, columns, out) else {
+        unreachable!("buffers are as long as their sides say")
+    };
+    general_mat_mul(1.0, &weights, &columns, 0.0, &mut out);
 }
 
 /// `sum += slope · columnsᵀ`, the other way round.
@@ -200,9 +201,10 @@ fn add_product(slope: &[f32], apart: usize, columns: &[f32], n: usize, sum: &mut
     let slope = ArrayView2::from_shape((to, n).strides((apart, 1)), slope);
     let columns = ArrayView2::from_shape((taps, n), columns);
     let sum = ArrayViewMut2::from_shape((to, taps), sum);
-    if let (Ok(slope), Ok(columns), Ok(mut sum)) = (slope, columns, sum) {
-        general_mat_mul(1.0, &slope, &columns.t(), 1.0, &mut sum);
-    }
+    let (Ok(slope), Ok(columns), Ok(mut sum)) = (slope, columns, sum) else {
+        unreachable!("buffers are as long as their sides say")
+    };
+    general_mat_mul(1.0, &slope, &columns.t(), 1.0, &mut sum);
 }
 
 /// The derivative with respect to the kernel: `slope` is that with respect to the convolution.

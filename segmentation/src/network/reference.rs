@@ -1,4 +1,4 @@
-//! Values of PyTorch, written by `tests/reference/network.py`.
+//! Values of `PyTorch`, written by `tests/reference/network.py`.
 
 use candle_core::{Device, Tensor, Var};
 use serde::Deserialize;

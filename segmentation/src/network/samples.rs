@@ -203,11 +203,9 @@ impl Turn {
                 if self.swapped {
                     at.swap(1, 2);
                 }
-                for axis in 0..3 {
-                    if self.mirrored[axis] {
-                        at[axis] = self.sides[axis] - 1 - at[axis];
-                    }
-                    at[axis] += self.from[axis];
+                let turned = at.iter_mut().zip(self.mirrored).zip(self.sides.iter().zip(self.from));
+                for ((at, mirrored), (side, from)) in turned {
+                    *at = from + if mirrored { side - 1 - *at } else { *at };
                 }
                 *out = volume.voxels().get(at).map_or(0.0, |&value| of(value));
             }
