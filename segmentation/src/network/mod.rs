@@ -4,10 +4,11 @@
 //! by a [`Recipe`], from phantoms and from [`Labelled`] images.
 //!
 //! `light` evens out what the network sees; `unet` is the network, of the operations in `conv3d` and `pool`; `predict` runs
-//! it over an image. `phantoms` makes what is learned from, `target` what is learned, `samples` the crops, `weights` the file.
+//! it over an image, `evidence` says what is usual nearby. `phantoms` makes what is learned from, `target` what is learned, `samples` the crops, `weights` the file.
 
 mod chance;
 mod conv3d;
+mod evidence;
 mod light;
 mod phantoms;
 mod pool;
@@ -79,8 +80,17 @@ impl Boundary {
     ///
     /// # Errors
     /// [`crate::SegmentError::Network`] if memory runs out.
-    pub fn evidence(&self, image: &Volume<f32>) -> Result<Volume<f32>> {
+    pub fn probability(&self, image: &Volume<f32>) -> Result<Volume<f32>> {
         predict::probabilities(&self.net, &light::standardised(image)?)
+    }
+
+    /// The [`Boundary::probability`] as a share of what is usual nearby, as that of sheets: 1 is a usual boundary, where
+    /// the image is clear and where it is not.
+    ///
+    /// # Errors
+    /// As [`Boundary::probability`].
+    pub fn evidence(&self, image: &Volume<f32>) -> Result<Volume<f32>> {
+        evidence::evened(&self.probability(image)?)
     }
 }
 
