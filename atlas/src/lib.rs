@@ -15,6 +15,7 @@ pub mod init;
 pub mod measured;
 pub mod query;
 pub mod tables;
+pub mod train;
 pub mod validate;
 
 pub use error::{AtlasError, Result};

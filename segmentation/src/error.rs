@@ -37,6 +37,26 @@ pub enum SegmentError {
     NothingToUnmix { value: f64 },
     #[error("edit {number} ({action}): {problem}")]
     Edit { number: usize, action: &'static str, problem: Box<EditProblem> },
+    #[error("these are no weights of a network (safetensors): {0}")]
+    NotWeights(#[from] safetensors::SafeTensorError),
+    #[error(
+        "these are weights of another network; wanted are the tensors {}: give a file of `primordia train boundary`", wanted.join(", ")
+    )]
+    MissingWeights { wanted: Vec<String> },
+    #[error(
+        "these are weights of another network: a tensor has the shape {found:?}, wanted is {wanted:?} as 32-bit floats"
+    )]
+    WrongWeights { found: Vec<usize>, wanted: Vec<usize> },
+    #[error("these weights are not all finite: the training that made them has diverged")]
+    WeightsNotFinite,
+    #[error(
+        "the file does not say how its weights came about, so training cannot go on from it; begin from its weights instead"
+    )]
+    NoRecipe,
+    #[error("the loss is no number after {step} steps; try a lower learning rate")]
+    Diverged { step: u64 },
+    #[error("the network could not be computed: {0}")]
+    Network(#[from] candle_core::Error),
     #[error(transparent)]
     Data(#[from] DataError),
 }

@@ -21,6 +21,7 @@ pub mod hartmann2020;
 pub mod median;
 pub mod merge;
 mod refine;
+pub mod network;
 mod regions;
 mod resample;
 pub mod score;

@@ -17,6 +17,7 @@ mod output;
 mod progress;
 mod query;
 mod segment;
+mod train;
 mod validate;
 
 use std::num::NonZeroUsize;
@@ -64,6 +65,7 @@ enum Verb {
     Explode(explode::Explode),
     Features(features::Features),
     Build(build::Build),
+    Train(train::Train),
     Query(query::Query),
     Export(export::Export),
     Validate(validate::Validate),
@@ -107,6 +109,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Explode(explode) => explode.run(quiet),
         Verb::Features(features) => features.run(quiet),
         Verb::Build(build) => build.run(quiet),
+        Verb::Train(train) => train.run(quiet),
         Verb::Query(query) => query.run(),
         Verb::Export(export) => export.run(),
         Verb::Validate(validate) => validate.run(),

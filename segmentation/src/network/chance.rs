@@ -1,0 +1,36 @@
+//! Streams of random numbers: each belongs to a purpose and a number, so that no order of work changes them.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// What random numbers are for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose {
+    /// The first weights.
+    Weights,
+    /// A tissue.
+    Scene,
+    /// A picture of a tissue.
+    Picture,
+    /// A plane of a picture.
+    Noise(u64),
+    /// Which parts of pictures a step sees.
+    Crops,
+}
+
+/// The stream of a `seed` for one purpose and its `index`.
+pub(crate) fn stream(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
+    let (number, picture) = match purpose {
+        Purpose::Weights => (0, 0),
+        Purpose::Scene => (1, 0),
+        Purpose::Picture => (2, 0),
+        Purpose::Crops => (3, 0),
+        Purpose::Noise(picture) => (4, picture),
+    };
+    let mut key = [0; 32];
+    let words = [seed, number, picture, index];
+    key.chunks_exact_mut(8)
+        .zip(words)
+        .for_each(|(key, word)| key.copy_from_slice(&word.to_le_bytes()));
+    ChaCha8Rng::from_seed(key)
+}

@@ -1,0 +1,101 @@
+//! Finds boundaries between cells by a network that learned them from phantoms.
+//!
+//! [`Boundary`] is the trained network: its answer is evidence in place of that of [`crate::sheet`]. [`Training`] makes one,
+//! by a [`Recipe`], from phantoms and from [`Labelled`] images.
+//!
+//! `light` evens out what the network sees; `unet` is the network, of the operations in `conv3d` and `pool`; `predict` runs
+//! it over an image, `evidence` says what is usual nearby. `phantoms` makes what is learned from, `target` what is learned, `samples` the crops, `weights` the file.
+
+mod chance;
+mod conv3d;
+mod evidence;
+mod light;
+mod phantoms;
+mod pool;
+mod predict;
+#[cfg(test)]
+mod reference;
+mod samples;
+mod target;
+mod training;
+mod unet;
+mod weights;
+
+pub use samples::Labelled;
+pub use training::{Recipe, Training, Validation, ValidationCrops, n_weights};
+
+use primordia_data::Volume;
+
+use crate::error::Result;
+use unet::UNet;
+use weights::Tensors;
+
+/// Voxels are merged for the network up to this length.
+const WORKING_UM: f64 = 0.42;
+
+/// A network that tells how probable a boundary between cells, or between a cell and the outside, is at every voxel.
+#[derive(Clone, Debug)]
+pub struct Boundary {
+    net: UNet,
+    recipe: Option<Recipe>,
+}
+
+/// The weights that come with Primordia; docs/boundaries.md has their recipe.
+const SHIPPED: &[u8] = include_bytes!("../../weights/boundary.safetensors");
+
+impl Boundary {
+    /// The network that comes with Primordia.
+    ///
+    /// # Errors
+    /// None, unless the program was built with other weights.
+    pub fn shipped() -> Result<Self> {
+        Self::from_bytes(SHIPPED)
+    }
+
+    /// The network that was trained with weights kept as safetensors.
+    ///
+    /// # Errors
+    /// [`crate::SegmentError::NotWeights`] if `bytes` are no safetensors,
+    /// [`crate::SegmentError::MissingWeights`] or [`crate::SegmentError::WrongWeights`] if they are those of another network.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let tensors = Tensors::read(bytes)?;
+        Ok(Self { net: weights::network(&tensors.layers("")?)?, recipe: tensors.note().ok() })
+    }
+
+    /// The weights as safetensors, with the recipe that made them.
+    ///
+    /// # Errors
+    /// [`crate::SegmentError::NotWeights`] if they cannot be written.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        weights::write(&[("", &weights::flat(&self.net)?)], &self.recipe)
+    }
+
+    /// How the network was trained, if it says.
+    pub fn recipe(&self) -> Option<&Recipe> {
+        self.recipe.as_ref()
+    }
+
+    /// The probability of a boundary at every voxel of a membrane channel (bright membranes), 0 to 1. Voxels should be those of
+    /// [`working_grid`]: 0.28 to 0.5 µm in the plane, up to 1.1 µm along z.
+    ///
+    /// # Errors
+    /// [`crate::SegmentError::Network`] if memory runs out.
+    pub fn probability(&self, image: &Volume<f32>) -> Result<Volume<f32>> {
+        predict::probabilities(&self.net, &light::standardised(image)?)
+    }
+
+    /// The [`Boundary::probability`] as a share of what is usual nearby, as that of sheets: 1 is a usual boundary, where
+    /// the image is clear and where it is not.
+    ///
+    /// # Errors
+    /// As [`Boundary::probability`].
+    pub fn evidence(&self, image: &Volume<f32>) -> Result<Volume<f32>> {
+        evidence::evened(&self.probability(image)?)
+    }
+}
+
+/// How many voxels along z, y and x the network wants merged into one.
+pub fn working_grid<T>(image: &Volume<T>) -> [usize; 3] {
+    let (um, shape) = (image.voxel_size().um(), image.shape());
+    [0, 1, 2].map(|axis| ((WORKING_UM / um[axis] * 1.01) as usize).clamp(1, shape[axis]))
+}

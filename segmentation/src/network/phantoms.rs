@@ -1,0 +1,193 @@
+//! Tissues to learn from: phantoms of any size and shape, pictured by microscopes of any kind.
+//!
+//! A [`Scene`] is a phantom under an ideal microscope, on the grid on which the network works. A picture of it adds
+//! what real microscopes add; one scene is pictured many times.
+
+use primordia_data::phantom::{self, Optics, PhantomParams, Pose, Skin};
+use primordia_data::{Volume, VoxelSize};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Poisson, StandardNormal};
+use rayon::prelude::*;
+
+use super::chance::{Purpose, stream};
+use super::target::boundaries;
+use crate::error::Result;
+use crate::gaussian::gaussian;
+
+/// The counts of an ideal microscope on a usual membrane: noise is 1 %, and no junction saturates.
+const IDEAL_COUNTS: f64 = 10_000.0;
+/// Phantoms to learn from have this seed or a higher one; benchmarks use lower ones.
+const FIRST_SEED: u64 = 100_000;
+/// Seeds of phantoms are this far apart for training seeds that follow one another.
+const SEEDS_EACH: u64 = 1_000_000;
+
+/// A tissue without faults of a microscope but blur.
+pub(crate) struct Scene {
+    /// 1 is a usual membrane.
+    brightness: Volume<f32>,
+    labels: Volume<u32>,
+    /// What is to be learned: see [`boundaries`].
+    pub(crate) target: Volume<f32>,
+}
+
+impl Scene {
+    /// Scene `index` of a training `seed`.
+    pub(crate) fn new(seed: u64, index: u64) -> Result<Self> {
+        let mut rng = stream(seed, Purpose::Scene, index);
+        let params = random_tissue(&mut rng)?;
+        let phantom = phantom::specimen(&params, FIRST_SEED + seed * SEEDS_EACH + index)?;
+        let labels = phantom.truth.into_volume();
+        Ok(Self {
+            brightness: phantom.membrane.map(|&counts| f32::from(counts) / IDEAL_COUNTS as f32),
+            target: boundaries(&labels),
+            labels,
+        })
+    }
+
+    /// Picture `index` of all pictures of a training `seed`.
+    pub(crate) fn picture(&self, seed: u64, index: u64) -> Result<Volume<f32>> {
+        let mut rng = stream(seed, Purpose::Picture, index);
+        let microscope = Microscope::random(&mut rng);
+        let mut light = self.brightness.clone();
+        self.add_haze(&mut light, rng.random_range(0.0..0.25_f32).max(0.1) - 0.1, &mut rng);
+        if rng.random_bool(0.3) {
+            add_texture(&mut light, &mut rng)?;
+        }
+        microscope.photograph(&mut light, seed, index);
+        Ok(light)
+    }
+
+    /// Lets each cell glow by its own share of `most`.
+    fn add_haze(&self, light: &mut Volume<f32>, most: f32, rng: &mut ChaCha8Rng) {
+        let n = self.labels.as_slice().iter().copied().max().unwrap_or(0) as usize + 1;
+        let mut glow: Vec<f32> = (0..n).map(|_| most * rng.random::<f32>()).collect();
+        glow[0] *= 0.5;
+        if let Some(light) = light.voxels_mut().as_slice_mut() {
+            let pairs = light.iter_mut().zip(self.labels.as_slice());
+            pairs.for_each(|(light, &label)| *light += glow[label as usize]);
+        }
+    }
+}
+
+/// From one value to another, each factor as likely.
+fn log_uniform(from: f64, to: f64, rng: &mut ChaCha8Rng) -> f64 {
+    from * (to / from).powf(rng.random::<f64>())
+}
+
+/// Any tissue, any way up, under an ideal microscope with any voxels and any blur.
+fn random_tissue(rng: &mut ChaCha8Rng) -> Result<PhantomParams> {
+    let wide_um = rng.random_range(0.28..0.5);
+    let long_um: f64 = if rng.random_bool(0.5) {
+        wide_um * rng.random_range(0.8..1.35)
+    } else {
+        rng.random_range(wide_um..1.1)
+    };
+    // What merging finer voxels does to an image is a little more blur.
+    let merged = |um: f64, rng: &mut ChaCha8Rng| {
+        if rng.random_bool(0.5) { 0.75 * um * um / 12.0 } else { 0.0 }
+    };
+    let blur = |sigma_um: f64, merged: f64| (sigma_um * sigma_um + merged).sqrt();
+    let psf_sigma_um = [
+        blur(rng.random_range(0.2..0.6), merged(long_um, rng)),
+        blur(rng.random_range(0.08..0.24), merged(wide_um, rng)),
+    ];
+    let mut params = PhantomParams::default();
+    let scale = rng.random_range(0.8..1.4);
+    let tissue = &mut params.tissue;
+    tissue.n_cells = rng.random_range(14..40);
+    tissue.length_um *= scale * rng.random_range(0.7..1.0);
+    tissue.width_um *= scale * rng.random_range(0.9..1.3);
+    tissue.height_um *= scale * rng.random_range(0.9..1.3);
+    tissue.curvature_per_um = rng.random_range(-0.004..0.004);
+    tissue.constriction = rng.random_range(0.0..2.5);
+    tissue.rosette_radius_um *= scale;
+    tissue.waviness_um = rng.random_range(0.1..0.6);
+    let turn = rng.random::<u32>().into();
+    let pose = if rng.random_bool(0.3) { Pose::any(turn) } else { Pose::mounted(0.15, turn) };
+    params.pose = Pose { margin_um: rng.random_range(2.0..8.0), ..pose };
+    let skin = rng.random_bool(0.2).then(|| Skin {
+        gap_um: rng.random_range(0.5..4.0),
+        brightness: rng.random_range(0.4..1.5),
+    });
+    params.optics = Optics {
+        psf_sigma_um,
+        peak_counts: IDEAL_COUNTS,
+        background_counts: 0.0,
+        read_noise: 0.0,
+        attenuation_um: None,
+        patchiness: rng.random_range(0.0..0.85),
+        skin,
+        ..Optics::clean(VoxelSize::from_um([long_um, wide_um, wide_um])?)
+    };
+    Ok(params)
+}
+
+/// Adds smooth structure that is no membrane.
+fn add_texture(light: &mut Volume<f32>, rng: &mut ChaCha8Rng) -> Result<()> {
+    let sigma_um = rng.random_range(0.8..3.0);
+    let most = rng.random_range(0.0..0.15_f32);
+    let noise = light.map(|_| rng.sample::<f32, _>(StandardNormal));
+    let smooth = gaussian(&noise, [sigma_um; 3])?;
+    let square: f64 = smooth.as_slice().iter().map(|&value| f64::from(value).powi(2)).sum();
+    let deviation = (square / smooth.n_voxels() as f64).sqrt().max(f64::MIN_POSITIVE) as f32;
+    if let Some(light) = light.voxels_mut().as_slice_mut() {
+        let pairs = light.iter_mut().zip(smooth.as_slice());
+        pairs.for_each(|(light, value)| *light += most * (value / deviation).abs());
+    }
+    Ok(())
+}
+
+/// What a microscope adds to a scene; counts are photons per voxel before merging.
+#[derive(Clone, Copy, Debug)]
+struct Microscope {
+    peak_counts: f64,
+    background_counts: f64,
+    read_noise: f64,
+    /// How many voxels of the camera make one of the grid.
+    merged: f64,
+    attenuation_um: Option<f64>,
+}
+
+impl Microscope {
+    /// From a good one to the edge of sight.
+    fn random(rng: &mut ChaCha8Rng) -> Self {
+        Self {
+            peak_counts: 3.5 * 22.0_f64.powf(rng.random::<f64>().powf(1.3)),
+            background_counts: rng.random_range(1.0..7.0),
+            read_noise: rng.random_range(0.5..2.0),
+            merged: log_uniform(1.0, 6.0, rng),
+            attenuation_um: rng.random_bool(0.65).then(|| log_uniform(25.0, 200.0, rng)),
+        }
+    }
+
+    /// Turns brightness into counts: light lost with depth, photon and read noise.
+    fn photograph(&self, light: &mut Volume<f32>, seed: u64, index: u64) {
+        let long_um = light.voxel_size().um()[0];
+        let [_, n_y, n_x] = light.shape();
+        let Some(voxels) = light.voxels_mut().into_slice() else { return };
+        voxels.par_chunks_mut(n_y * n_x).enumerate().for_each(|(z, plane)| {
+            let mut rng = stream(seed, Purpose::Noise(index), z as u64);
+            let lost = self.attenuation_um.map_or(1.0, |um| (-(z as f64) * long_um / um).exp());
+            for value in plane {
+                let light = self.peak_counts * lost * f64::from(*value);
+                let expected = self.merged * (self.background_counts + light);
+                let noise: f64 = rng.sample(StandardNormal);
+                let read = self.read_noise * self.merged.sqrt() * noise;
+                *value = ((photons(expected, &mut rng) + read) / self.merged) as f32;
+            }
+        });
+    }
+}
+
+/// A number of photons; many are nearly normal.
+fn photons(expected: f64, rng: &mut ChaCha8Rng) -> f64 {
+    const MANY: f64 = 30.0;
+    match Poisson::new(expected) {
+        Ok(few) if expected < MANY => few.sample(rng),
+        _ => {
+            let noise: f64 = rng.sample(StandardNormal);
+            (expected + expected.max(0.0).sqrt() * noise).round().max(0.0)
+        }
+    }
+}
