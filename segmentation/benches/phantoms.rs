@@ -2,13 +2,14 @@
 //!
 //! Prints a line per microscope and voxel size. `PRIMORDIA_CELLS=FILE` also writes what speaks for
 //! each cell and its overlap with the truth: what `training/confidence.py` learns from.
-//! `PRIMORDIA_SEED=N` takes other phantoms (default 1).
+//! `PRIMORDIA_SEED=N` takes other phantoms (default 1), `PRIMORDIA_METHOD=network` adds the network.
 
 use std::fmt::Write as _;
 
 use primordia_data::VoxelSize;
 use primordia_data::phantom::{self, Optics, PhantomParams};
-use primordia_segmentation::{Auto, CellEvidence, auto, best_ious, score};
+use primordia_segmentation::network::Boundary;
+use primordia_segmentation::{Auto, CellEvidence, auto, auto_with_network, best_ious, score};
 
 /// Specimens per line.
 const SPECIMENS: u64 = 2;
@@ -41,6 +42,8 @@ fn main() {
     }
     let first = std::env::var("PRIMORDIA_SEED").ok().and_then(|seed| seed.parse().ok());
     let first = 1000 * first.unwrap_or(1);
+    let with_network = std::env::var("PRIMORDIA_METHOD").is_ok_and(|method| method == "network");
+    let network = with_network.then(|| Boundary::shipped().expect("weights come with the crate"));
     println!(
         "optics         voxel µm         cells      F1 at IoU 0.5  0.75   mean IoU   wrong  expected"
     );
@@ -50,7 +53,7 @@ fn main() {
     );
     for (name, optics) in OPTICS {
         for um in VOXELS_UM {
-            let cells = race(name, optics, um, first);
+            let cells = race((name, optics), um, first, network.as_ref());
             for cell in &cells {
                 let e = cell.evidence;
                 let numbers = [e.around, e.weakest, e.strongest_joined, e.inside];
@@ -68,14 +71,23 @@ fn main() {
 }
 
 /// Segments the specimens of one line and prints it.
-fn race(name: &str, optics: fn(VoxelSize) -> Optics, um: [f64; 3], first: u64) -> Vec<Judged> {
+fn race(
+    (name, optics): Preset,
+    um: [f64; 3],
+    first: u64,
+    network: Option<&Boundary>,
+) -> Vec<Judged> {
     let optics = optics(VoxelSize::from_um(um).expect("positive"));
     let base = PhantomParams { optics, ..PhantomParams::default() };
     let mut cells = Vec::new();
     let (mut n_true, mut f1, mut f1_75, mut iou) = (0, 0.0, 0.0, 0.0);
     for seed in first..first + SPECIMENS {
         let phantom = phantom::specimen(&base.varied(seed), seed).expect("sensible parameters");
-        let found = auto(&phantom.membrane.map(|&value| f32::from(value)), &Auto::default());
+        let params = Auto::default();
+        let found = match network {
+            Some(network) => auto_with_network(&phantom.membrane, &params, network),
+            None => auto(&phantom.membrane, &params),
+        };
         let found = found.expect("an image with cells");
         let scores = score(&found.labels, &phantom.truth).expect("one grid");
         n_true += scores.n_true;

@@ -12,6 +12,7 @@ use crate::error::{Result, SegmentError};
 use crate::gaussian::gaussian;
 use crate::hartmann2020::finite_range;
 use crate::merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
+use crate::network::Boundary;
 use crate::refine::FullGrid;
 use crate::regions::{local_minima, region_graph};
 use crate::resample::shrink;
@@ -38,8 +39,8 @@ const SMALLEST: f64 = 0.1;
 const SMALLEST_OPEN: f64 = 0.5;
 /// Seeds are the minima of the evidence smoothed by this many widths of a sheet: several in each cell.
 const SEED_WIDTHS: f64 = 1.5;
-/// Where borders lie in the full image is averaged over discs of this many widths of a sheet.
-const DISC_WIDTHS: f64 = 1.7;
+/// Two witnesses seldom see a membrane at its strongest at the same voxel: this much of both is as usual.
+const AGREED: f32 = 0.86;
 
 impl Default for Auto {
     fn default() -> Self {
@@ -72,26 +73,60 @@ pub fn auto<T>(membrane: &Volume<T>, params: &Auto) -> Result<Segmentation>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    params.check()?;
-    finite_range(membrane)?;
-    let width_um = sheet_width(membrane, params.membrane_um)?;
+    let width_um = sheet_width(membrane, params)?;
     let factors = working_factors(membrane, width_um);
     let image = shrink(membrane, factors, Into::into)?;
     let range = finite_range(&image)?;
     let sheets = sheets(image, SheetScale::for_width(width_um))?;
-    let (mut labels, graph) = over_segment(&sheets, width_um)?;
-    tracing::debug!(n_regions = graph.n_regions(), width_um, ?factors, "over-segmented");
-    let assumed = assumed(width_um);
+    cells(&FullGrid { image: membrane, factors, range, width_um }, &sheets, params)
+}
+
+/// [`auto`](fn@auto) with two witnesses for each membrane: the sheet filter, and a network that learned what boundaries look
+/// like. Slower; finds more cells where light is dim and voxels are coarse.
+///
+/// # Errors
+/// Those of [`auto`](fn@auto), and [`SegmentError::Network`] if memory runs out.
+pub fn auto_with_network<T>(
+    membrane: &Volume<T>,
+    params: &Auto,
+    network: &Boundary,
+) -> Result<Segmentation>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
+    let width_um = sheet_width(membrane, params)?;
+    let factors = working_factors(membrane, params.membrane_um);
+    let image = shrink(membrane, factors, Into::into)?;
+    let range = finite_range(&image)?;
+    let learned = network.evidence(&image)?;
+    let scale = SheetScale::for_width(width_um);
+    let mut sheets = sheets(image, scale)?;
+    sheets.directions = SheetFilter::new(&learned, scale)?.everywhere().directions;
+    if let Some(evidence) = sheets.evidence.voxels_mut().as_slice_mut() {
+        let both = evidence.par_iter_mut().zip(learned.as_slice());
+        both.for_each(|(sheet, learned)| *sheet = 0.5 * (sheet.min(1.5) + learned) / AGREED);
+    }
+    drop(learned);
+    cells(&FullGrid { image: membrane, factors, range, width_um }, &sheets, params)
+}
+
+/// The cells that sheets in the shrunken image enclose.
+fn cells<T>(grid: &FullGrid<'_, T>, sheets: &Sheets, params: &Auto) -> Result<Segmentation>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
+    let (mut labels, graph) = over_segment(sheets, grid.width_um)?;
+    tracing::debug!(n_regions = graph.n_regions(), grid.width_um, ?grid.factors, "over-segmented");
+    let assumed = assumed(grid.width_um);
     let merged = merge_by_average(&graph, params.parting, assumed);
     let cells = Cells::new(&mut labels, &graph, &merged, assumed, params);
     if cells.evidence.is_empty() {
         return Err(SegmentError::NoCells {
-            shape: membrane.shape(),
+            shape: grid.image.shape(),
             min_volume_um3: params.min_volume_um3,
         });
     }
-    let grid = FullGrid { image: membrane, factors, range, disc_um: DISC_WIDTHS * width_um };
-    let labels = grid.enlarge(&labels, &sheets)?;
+    let labels = grid.enlarge(&labels, sheets)?;
     let threshold = Threshold { level: params.parting, tried: Vec::new() };
     Ok(Segmentation { labels: Labels::new(labels), evidence: Some(cells.evidence), threshold })
 }
@@ -112,11 +147,14 @@ fn assumed(width_um: f64) -> Face {
     Face { evidence: EVIDENCE * area_um2, area_um2 }
 }
 
-/// How wide the image shows its sheets.
-fn sheet_width<T>(membrane: &Volume<T>, membrane_um: f64) -> Result<f64>
+/// How wide the image shows its sheets, after a look at parameters and values.
+fn sheet_width<T>(membrane: &Volume<T>, params: &Auto) -> Result<f64>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
+    params.check()?;
+    finite_range(membrane)?;
+    let membrane_um = params.membrane_um;
     let factors = working_factors(membrane, membrane_um);
     let image = shrink(membrane, factors, Into::into)?;
     let side_um = image.voxel_size().um().into_iter().fold(f64::INFINITY, f64::min);

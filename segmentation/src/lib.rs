@@ -1,6 +1,7 @@
 //! Finds the cells of a membrane-stained volume, and says how sure it is of each.
 //!
-//! [`auto`](fn@auto) needs no parameter and is the method of choice; [`hartmann2020`](fn@hartmann2020) is the recipe of the
+//! [`auto`](fn@auto) needs no parameter and is the method of choice; [`auto_with_network`] sees more where images are dim;
+//! [`hartmann2020`](fn@hartmann2020) is the recipe of the
 //! lateral-line atlas (Hartmann et al. 2020, doi:10.7554/eLife.55913), to compare with.
 //! [`unmix`](fn@unmix) takes out of the membrane channel what another one bleeds into it,
 //! [`apply_edits`] corrects what it found by hand, and [`score`](fn@score) tells how well labels agree with a truth. The steps are public: [`median()`],
@@ -20,8 +21,8 @@ pub mod gaussian;
 pub mod hartmann2020;
 pub mod median;
 pub mod merge;
-mod refine;
 pub mod network;
+mod refine;
 mod regions;
 mod resample;
 pub mod score;
@@ -35,7 +36,7 @@ mod testing;
 pub mod unmix;
 pub mod watershed;
 
-pub use auto::{Auto, auto};
+pub use auto::{Auto, auto, auto_with_network};
 pub use components::Components;
 pub use confidence::{CellEvidence, Grade, Verdict};
 pub use distance::distance_um;

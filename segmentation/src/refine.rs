@@ -10,6 +10,9 @@ use crate::sheet::Sheets;
 use crate::stencil::{Direction, Stencils};
 use crate::watershed::flood;
 
+/// Where borders lie is averaged over discs of this radius, in widths of a sheet.
+const DISC_WIDTHS: f64 = 1.7;
+
 /// An image and how it was shrunk.
 pub(crate) struct FullGrid<'a, T> {
     pub(crate) image: &'a Volume<T>,
@@ -17,8 +20,8 @@ pub(crate) struct FullGrid<'a, T> {
     pub(crate) factors: [usize; 3],
     /// The least and the largest value of the shrunken image.
     pub(crate) range: (f32, f32),
-    /// The radius over which the brightness of sheets is averaged.
-    pub(crate) disc_um: f64,
+    /// How wide its sheets are.
+    pub(crate) width_um: f64,
 }
 
 impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
@@ -56,7 +59,7 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     fn brightness(&self, labels: &Volume<u32>, sheets: &Sheets) -> Result<Volume<u16>> {
         let shape = self.image.shape();
         let [_, n_y, n_x] = shape;
-        let stencils = Stencils::brightness(self.disc_um, self.image.voxel_size());
+        let stencils = Stencils::brightness(DISC_WIDTHS * self.width_um, self.image.voxel_size());
         let (low, high) = self.range;
         let per_unit = f32::from(u16::MAX) / (high - low).max(f32::MIN_POSITIVE);
         // Memory is taken only where levels are written.
@@ -145,7 +148,7 @@ mod tests {
         let small = sized_volume([1, 1, 12], [[3; 6], [4; 6]].concat(), [1.0; 3]);
         let directions = small.map(|_| Direction::nearest([0.0, 0.0, 1.0]));
         let sheets = Sheets { evidence: small.map(|_| 1.0), directions };
-        let grid = FullGrid { image: &image, factors: [1, 1, 4], range: (1.0, 9.0), disc_um: 0.5 };
+        let grid = FullGrid { image: &image, factors: [1, 1, 4], range: (1.0, 9.0), width_um: 0.3 };
         let labels = grid.enlarge(&small, &sheets).unwrap();
         assert!(labels.as_slice().iter().all(|&label| label == 3 || label == 4));
         labels.as_slice().iter().filter(|label| **label == 3).count()

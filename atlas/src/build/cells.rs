@@ -1,14 +1,18 @@
 //! Finding the cells of one specimen, or taking those that are given, and correcting them.
 
+use std::path::Path;
+
 use primordia_data::experiment::Segmentation as Method;
 use primordia_data::image::{ImageFile, Voxels};
 use primordia_data::{EditLog, Labels, Volume};
+use primordia_segmentation::network::Boundary;
 use primordia_segmentation::{
     Auto, Edited, Hartmann2020, SegmentError, Segmentation, Unmixing, apply_edits, auto,
-    hartmann2020, to_bytes, unmix,
+    auto_with_network, hartmann2020, to_bytes, unmix,
 };
 
 use crate::error::{AtlasError, Result};
+use crate::train::read_boundary;
 
 /// The channel in which cells are found.
 #[derive(Clone, Copy, Debug)]
@@ -41,64 +45,81 @@ impl Reference<'_> {
     }
 }
 
-/// Segments the membranes of `reference` by `method`.
+/// A way to find cells, with all that it needs.
+pub enum Finder {
+    /// By sheets.
+    Auto,
+    /// By sheets and a network.
+    Network(Box<Boundary>),
+    /// By the published recipe.
+    Hartmann2020(Hartmann2020),
+}
+
+impl Finder {
+    /// The finder of a method; `weights` are those of the network in place of the ones that come with Primordia.
+    ///
+    /// # Errors
+    /// [`AtlasError::Segment`] if `weights` are no weights, [`AtlasError::Read`] if they cannot be read.
+    pub fn new(method: Method, weights: Option<&Path>) -> Result<Self> {
+        Ok(match method {
+            Method::Automatic => Self::Auto,
+            Method::Network => Self::Network(Box::new(match weights {
+                Some(path) => read_boundary(path)?,
+                None => Boundary::shipped().map_err(|source| AtlasError::Segment {
+                    path: "the weights that come with Primordia".into(),
+                    source,
+                })?,
+            })),
+            Method::Hartmann2020 { max_offset, step } => Self::Hartmann2020(Hartmann2020 {
+                max_offset: max_offset as usize,
+                step: step as usize,
+                ..Hartmann2020::default()
+            }),
+        })
+    }
+
+    fn find<T>(&self, membrane: &Volume<T>) -> Result<Segmentation, SegmentError>
+    where
+        T: Copy + Into<f32> + Send + Sync,
+    {
+        match self {
+            Self::Auto => auto(membrane, &Auto::default()),
+            Self::Network(network) => auto_with_network(membrane, &Auto::default(), network),
+            Self::Hartmann2020(params) => {
+                hartmann2020(&to_bytes(&membrane.map(|&value| value.into()))?, params)
+            }
+        }
+    }
+}
+
+/// Segments the membranes of `reference`.
 ///
 /// # Errors
 /// [`AtlasError::Data`] if the channel cannot be read, [`AtlasError::Segment`] with the file if no
 /// cells can be found.
 pub fn segment_image(
     reference: &Reference<'_>,
-    method: Method,
+    finder: &Finder,
 ) -> Result<(Segmentation, Option<Unmixing>)> {
-    let (segmented, unmixing) = match method {
-        Method::Automatic => by_auto(reference)?,
-        Method::Hartmann2020 { max_offset, step } => {
-            let (membrane, unmixing) = read_bytes(reference)?;
-            let params = Hartmann2020 {
-                max_offset: max_offset as usize,
-                step: step as usize,
-                ..Hartmann2020::default()
-            };
-            (hartmann2020(&membrane, &params), unmixing)
-        }
-    };
-    let segmented = segmented.map_err(|source| reference.not_segmented(source))?;
-    Ok((segmented, unmixing))
-}
-
-/// By `auto`, on voxels as the file has them where nothing is to be taken out of them.
-fn by_auto(
-    reference: &Reference<'_>,
-) -> Result<(Result<Segmentation, SegmentError>, Option<Unmixing>)> {
-    let Reference { image, channel, bleeding } = *reference;
-    let params = Auto::default();
-    if bleeding.is_some() {
+    let failed = |source| reference.not_segmented(source);
+    if reference.bleeding.is_some() {
         let (membrane, unmixing) = reference.read()?;
-        return Ok((auto(&membrane, &params), unmixing));
+        return Ok((finder.find(&membrane).map_err(failed)?, unmixing));
     }
+    let image = reference.image;
     let voxel_size = image.required_voxel_size()?;
-    let voxels = image.read_channel(channel)?;
+    let voxels = image.read_channel(reference.channel)?;
     image.check_finite(&voxels)?;
-    let segmented = match voxels {
-        Voxels::U8(voxels) => auto(&Volume::new(voxels, voxel_size)?, &params),
-        Voxels::U16(voxels) => auto(&Volume::new(voxels, voxel_size)?, &params),
-        other => auto(&Volume::new(other.into_f32(), voxel_size)?, &params),
+    // On voxels as the file has them: other types would take more memory.
+    let found = match (voxels, finder) {
+        (Voxels::U8(voxels), Finder::Hartmann2020(params)) => {
+            hartmann2020(&Volume::new(voxels, voxel_size)?, params)
+        }
+        (Voxels::U8(voxels), _) => finder.find(&Volume::new(voxels, voxel_size)?),
+        (Voxels::U16(voxels), _) => finder.find(&Volume::new(voxels, voxel_size)?),
+        (other, _) => finder.find(&Volume::new(other.into_f32(), voxel_size)?),
     };
-    Ok((segmented, None))
-}
-
-/// The membranes in 8 bits: as they are, or from their smallest to their largest value.
-fn read_bytes(reference: &Reference<'_>) -> Result<(Volume<u8>, Option<Unmixing>)> {
-    let Reference { image, channel, bleeding } = *reference;
-    let voxel_size = image.required_voxel_size()?;
-    if bleeding.is_none()
-        && let Voxels::U8(bytes) = image.read_channel(channel)?
-    {
-        return Ok((Volume::new(bytes, voxel_size)?, None));
-    }
-    let (membrane, unmixing) = reference.read()?;
-    let bytes = to_bytes(&membrane).map_err(|source| reference.not_segmented(source))?;
-    Ok((bytes, unmixing))
+    Ok((found.map_err(failed)?, None))
 }
 
 /// The cells of a label image that was made elsewhere, on the grid of `image`.

@@ -17,7 +17,7 @@ use primordia_registration::{Hints, Profile, Tissue, TissueRegistration, registe
 use primordia_segmentation::{Grade, Unmixing, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::cells::{Reference, corrected_labels, given_labels, segment_image};
+use super::cells::{Finder, Reference, corrected_labels, given_labels, segment_image};
 use super::progress::Progress;
 use super::work::{WorkFolder, WorkKey, hash_file};
 use crate::error::{AtlasError, Result};
@@ -294,8 +294,8 @@ fn find_cells(
     if let (Some((confidence, unmixing)), Some(labels)) = (work.load(&key), kept_labels(&path)) {
         return Ok(Found { labels, confidence, unmixing });
     }
-    let (found, unmixing) =
-        segment_image(&reference(specimen, image, name)?, experiment.segmentation)?;
+    let finder = Finder::new(experiment.segmentation, None)?;
+    let (found, unmixing) = segment_image(&reference(specimen, image, name)?, &finder)?;
     write_labels(&path, &found.labels)?;
     let confidence = found.confidence();
     work.store(&key, &(&confidence, &unmixing))?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use primordia::build::cells::{Reference, segment_image};
+use primordia::build::cells::{Finder, Reference, segment_image};
 use primordia::export::{TableFormat, export_table};
 use primordia::measured::found_table;
 use primordia_data::VoxelSize;
@@ -25,6 +25,7 @@ use super::output::check_folder;
   primordia segment embryo.ome.tif -o labels.ome.tif
   primordia segment embryo.h5 --channel membrane -o labels.h5 --cells cells.csv
   primordia segment embryo.h5 --channel membrane --unmix nuclei -o labels.h5
+  primordia segment dim.tif --method network -o labels.tif
   primordia segment embryo.tif --method hartmann2020 --max-offset 40 --step 2 -o labels.tif")]
 pub(super) struct Segment {
     /// Image to read (.tif, .tiff, .h5)
@@ -50,6 +51,9 @@ pub(super) struct Segment {
     /// How to find the cells
     #[arg(long, value_enum, default_value_t = Method::Auto)]
     method: Method,
+    /// network: weights of your own, from `primordia train boundary` [default: those that come with Primordia]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
     /// hartmann2020: thresholds are tried up to this many grey levels above the background
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     max_offset: u32,
@@ -63,6 +67,8 @@ pub(super) struct Segment {
 enum Method {
     /// Nothing to tune, any voxel size
     Auto,
+    /// As auto, and a network looks as well: slower, finds more cells in dim images of coarse voxels
+    Network,
     /// The recipe of Hartmann et al. 2020, in voxels
     Hartmann2020,
 }
@@ -75,6 +81,7 @@ impl Segment {
             check_folder(path)?;
             TableFormat::of(path)?;
         }
+        let finder = self.finder()?;
         let mut image = ImageFile::open_dataset(&self.image, self.dataset.as_deref())?;
         if let Some(voxel_size) = self.voxel_size {
             image = image.with_voxel_size(voxel_size);
@@ -88,7 +95,7 @@ impl Segment {
             );
         }
         let reference = Reference { image: &image, channel, bleeding };
-        let (found, unmixing) = segment_image(&reference, self.recipe())?;
+        let (found, unmixing) = segment_image(&reference, &finder)?;
         write_labels(&self.output, &found.labels)?;
         if let Some(path) = &self.cells {
             export_table(path, &mut found_table(&found)?)?;
@@ -106,12 +113,20 @@ impl Segment {
         Ok(())
     }
 
-    fn recipe(&self) -> Recipe {
-        match self.method {
+    fn finder(&self) -> anyhow::Result<Finder> {
+        let recipe = match self.method {
             Method::Auto => Recipe::Automatic,
+            Method::Network => Recipe::Network,
             Method::Hartmann2020 => {
                 Recipe::Hartmann2020 { max_offset: self.max_offset, step: self.step }
             }
+        };
+        if let (Some(path), Method::Auto | Method::Hartmann2020) = (&self.weights, self.method) {
+            bail!(
+                "--weights {} is for --method network; add that, or leave the weights out",
+                path.display()
+            );
         }
+        Ok(Finder::new(recipe, self.weights.as_deref())?)
     }
 }

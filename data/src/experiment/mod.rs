@@ -84,6 +84,8 @@ pub enum Segmentation {
     /// Parameters come from each image.
     #[default]
     Automatic,
+    /// As [`Segmentation::Automatic`], with a network that learned boundaries as a second witness.
+    Network,
     /// The recipe of Hartmann et al. 2020 (doi:10.7554/eLife.55913): thresholds `0, step, …` below
     /// `max_offset` grey levels above the histogram's mode are tried.
     Hartmann2020 {

@@ -70,18 +70,21 @@ fn segmentation(short: Option<&Value<'_>>, long: Option<&Value<'_>>) -> Result<S
                 return Err(short.error(Problem::DuplicateName { name }).into());
             }
             let table = long.table("a table, [segmentation],")?;
-            let found = method(table.need("method", "\"auto\" or \"hartmann2020\"")?)?;
+            let found = method(table.need("method", METHODS)?)?;
             with_parameters(found, &table)
         }
     }
 }
 
+const METHODS: &str = "\"auto\", \"network\" or \"hartmann2020\"";
+
 fn method(value: &Value<'_>) -> Result<Segmentation> {
     match value.text()? {
         "auto" => Ok(Segmentation::Automatic),
+        "network" => Ok(Segmentation::Network),
         "hartmann2020" => Ok(Segmentation::Hartmann2020 { max_offset: 10, step: 1 }),
         other => {
-            let (found, wanted) = (other.to_owned(), "\"auto\" or \"hartmann2020\"");
+            let (found, wanted) = (other.to_owned(), METHODS);
             Err(value.error(Problem::Value { found, wanted }).into())
         }
     }

@@ -60,11 +60,18 @@ impl Text<'_> {
         if experiment.seed != 0 {
             self.line("seed", &experiment.seed.to_string());
         }
-        if let Segmentation::Hartmann2020 { max_offset, step } = experiment.segmentation {
-            self.header("[segmentation]");
-            self.line("method", "\"hartmann2020\"");
-            self.line("max_offset", &max_offset.to_string());
-            self.line("step", &step.to_string());
+        match experiment.segmentation {
+            Segmentation::Automatic => {}
+            Segmentation::Network => {
+                self.header("[segmentation]");
+                self.line("method", "\"network\"");
+            }
+            Segmentation::Hartmann2020 { max_offset, step } => {
+                self.header("[segmentation]");
+                self.line("method", "\"hartmann2020\"");
+                self.line("max_offset", &max_offset.to_string());
+                self.line("step", &step.to_string());
+            }
         }
     }
 

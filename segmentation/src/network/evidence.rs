@@ -10,9 +10,9 @@ use crate::resample::{Enlarged, shrink};
 /// What is usual is taken over Gaussian surroundings of this standard deviation.
 const RANGE_UM: f64 = 5.0;
 /// Boundaries less probable than this are never usual: noise must not look like boundaries.
-const LEAST: f32 = 0.3;
+const LEAST: f32 = 0.7;
 
-/// Divides each probability by the mean nearby of probabilities weighted by themselves (at least 0.3), so that 1 is usual
+/// Divides each probability by the mean nearby of probabilities weighted by themselves (at least 0.7), so that 1 is usual
 /// where the image is clear and where it is not.
 pub(crate) fn evened(probabilities: &Volume<f32>) -> Result<Volume<f32>> {
     let (um, shape) = (probabilities.voxel_size().um(), probabilities.shape());
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn the_usual_boundary_is_1_unless_it_is_improbable() {
-        for (p, wanted) in [(0.9, 1.0), (0.45, 1.0), (0.15, 0.5), (0.0, 0.0)] {
+        for (p, wanted) in [(0.9, 1.0), (0.7, 1.0), (0.35, 0.5), (0.0, 0.0)] {
             let values = (0..8000).map(|at| if at % 20 < 3 { p } else { 0.0 }).collect();
             let evidence = evened(&sized_volume([5, 40, 40], values, [0.8, 0.4, 0.4])).unwrap();
             let most = evidence.as_slice().iter().copied().fold(0.0, f32::max);
