@@ -34,10 +34,7 @@ pub use error::{FeatureError, Result};
 pub use explode::{ExplodeAbout, ExplodeParams, Exploded, explode, explode_without_overlap};
 pub use harmonics::{CellHarmonics, Harmonics, HarmonicsParams, cell_harmonics};
 pub use intensity::Channel;
-pub use landmarks::{
-    LandmarkParams, Landmarks, Placement, sample_landmarks, sample_protein_landmarks,
-    sample_shape_landmarks, turned_to_tissue,
-};
+pub use landmarks::{LandmarkParams, Landmarks, Placement, sample_landmarks, turned_to_tissue};
 pub use measure::{CellQuality, MeasureParams, Measured, measure};
 pub use mesh::Mesh;
 pub use moments::{moment_names, moments};
