@@ -7,11 +7,14 @@
 //! [`landmarks`] turns a cell, or a protein in it, into a cloud of points; [`cbe`] turns clouds
 //! of many cells into a space, and each cloud into a point of it. [`harmonics`] describes a surface
 //! so that it can be drawn again. [`mod@explode`] draws the cells of a tissue apart.
+//! so that it can be drawn again. [`context`] tells
+//! where a cell stands among the others. [`explode`] draws the cells of a tissue apart.
 
 mod bits;
 pub mod cbe;
 pub mod cell;
 pub mod contacts;
+pub mod context;
 pub mod error;
 pub mod explode;
 pub mod harmonics;
@@ -30,6 +33,7 @@ pub mod sweep;
 
 pub use cbe::{CbeFrame, CbeParams, CbeSpace};
 pub use contacts::Contact;
+pub use context::{ContextParams, context, mean_of_neighbours};
 pub use error::{FeatureError, Result};
 pub use explode::{ExplodeAbout, ExplodeParams, Exploded, explode, explode_without_overlap};
 pub use harmonics::{CellHarmonics, Harmonics, HarmonicsParams, cell_harmonics};
