@@ -7,7 +7,8 @@
 //!
 //! [`landmarks`] turns a cell, or a protein in it, into a cloud of points; [`cbe`] turns clouds
 //! of many cells into a space, and each cloud into a point of it. [`harmonics`] describes a surface
-//! so that it can be drawn again. [`mod@explode`] draws the cells of a tissue apart.
+//! so that it can be drawn again. [`noise`] says how far all of that moves when only the sampling
+//! changes. [`mod@explode`] draws the cells of a tissue apart.
 
 mod bits;
 pub mod cbe;
@@ -23,6 +24,7 @@ pub mod landmarks;
 pub mod measure;
 pub mod mesh;
 pub mod moments;
+pub mod noise;
 mod pieces;
 mod points;
 pub mod registry;
@@ -44,3 +46,5 @@ pub use landmarks::{LandmarkParams, Landmarks, Placement, sample_landmarks, turn
 pub use measure::{CellQuality, MeasureParams, Measured, measure};
 pub use mesh::Mesh;
 pub use moments::{moment_names, moments};
+pub use noise::{FeatureNoise, NoiseOf, NoiseParams, resampling_noise};
+pub use rosettes::Rosette;

@@ -64,6 +64,17 @@ pub struct Measured {
     pub rosettes: Vec<Rosette>,
 }
 
+impl Measured {
+    /// The number (1, 2, …) of the rosette to which each cell belongs, if any.
+    pub fn rosette_numbers(&self) -> Vec<Option<u32>> {
+        let mut numbers = vec![None; self.quality.len()];
+        for (number, rosette) in (1..).zip(&self.rosettes) {
+            rosette.rows.iter().for_each(|row| numbers[*row] = Some(number));
+        }
+        numbers
+    }
+}
+
 /// What may be wrong with a cell, or with what was measured of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CellQuality {
