@@ -1,16 +1,21 @@
-//! What shape embeddings know of a shape: the benchmark of Hartmann et al. 2020
+//! What embeddings know of a shape, and of what is in it: the benchmark of Hartmann et al. 2020
 //! (doi:10.7554/eLife.55913), rebuilt. Cells are made from 17 known numbers (1 of size, 2 of
-//! orientation, 14 of shape) and a number that follows nothing; each embedding has to tell them
-//! again, by the nearest cells and by linear regression, for a third of the cells that was held out.
+//! orientation, 14 of shape), and hold a patch of a protein, made from 4; a last number follows
+//! nothing. Each embedding has to tell them again, by the nearest cells and by linear regression,
+//! for a third of the cells that was held out.
 //!
 //! Prints the table of docs/features.md. `PRIMORDIA_CELLS=N` takes another number of cells.
 
+use std::ops::Range;
+
 use nalgebra::{Rotation3, Vector3};
-use ndarray::{Array1, Array2, ArrayView1, Axis};
-use primordia_data::{Labels, PointCloud, PrincipalComponents, Rigid, TissueFrame, VoxelSize};
+use ndarray::{Array1, Array2, Array3, ArrayView1, Axis};
+use primordia_data::{
+    Labels, PointCloud, PrincipalComponents, Rigid, TissueFrame, Volume, VoxelSize,
+};
 use primordia_features::{
-    CbeFrame, CbeParams, CbeSpace, HarmonicsParams, LandmarkParams, Placement, cell_harmonics,
-    moments, sample_landmarks, turned_to_tissue,
+    CbeFrame, CbeParams, CbeSpace, Channel, HarmonicsParams, LandmarkParams, LayoutParams,
+    Placement, cell_harmonics, cell_layouts, moments, sample_landmarks, turned_to_tissue,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -29,7 +34,7 @@ const MOMENTS: usize = 5;
 const L_MAX: usize = 8;
 
 /// What a cell is made from, and what it is to be told by: name and range.
-const PARAMETERS: [(&str, f64, f64); 18] = [
+const PARAMETERS: [(&str, f64, f64); 22] = [
     ("size", 3.2, 4.8),
     ("turn", -0.7, 0.7),
     ("tilt", -0.7, 0.7),
@@ -47,11 +52,16 @@ const PARAMETERS: [(&str, f64, f64); 18] = [
     ("foot", 0.0, 0.5),
     ("squareness", 0.0, 0.5),
     ("waist", -0.25, 0.25),
+    ("patch height", -0.8, 0.8),
+    ("patch side", -0.8, 0.8),
+    ("patch depth", 0.3, 0.9),
+    ("patch width", 0.25, 0.6),
     ("control", 0.0, 1.0),
 ];
 
-/// Whether a point (in µm from the middle) is in the cell: all that was done to a ball is undone.
-fn is_inside(point: Vector3<f64>, p: &[f64]) -> bool {
+/// Where a point (in µm from the middle) was in the ball from which the cell was made: all that was
+/// done to the ball is undone. Beyond a length of 1 it is not in the cell.
+fn in_ball(point: Vector3<f64>, p: &[f64]) -> Vector3<f64> {
     let turn = Rotation3::from_euler_angles(0.0, p[2], p[1]);
     let mut q = turn.inverse() * point / p[0];
     q.x -= p[10] * q.z;
@@ -75,36 +85,56 @@ fn is_inside(point: Vector3<f64>, p: &[f64]) -> bool {
     // From the ball's norm towards that of a cube.
     let fourth = q.map(|value| value.powi(4)).sum().sqrt().sqrt();
     let norm = q.norm() * (1.0 - p[15]) + 1.15 * fourth * p[15];
-    norm <= radius
+    direction * (norm / radius)
 }
 
-fn image(parameters: &[f64]) -> Labels {
+/// The protein at a place of the ball: a patch, and a tenth of it everywhere.
+fn protein(place: &Vector3<f64>, p: &[f64]) -> f64 {
+    let (height, side) = (p[17], p[18]);
+    let around = (1.0 - height * height).sqrt();
+    let middle = p[19] * Vector3::new(around * side.cos(), around * side.sin(), height);
+    0.1 + (-(place - middle).norm_squared() / (p[20] * p[20])).exp()
+}
+
+/// A cell, and its protein.
+fn images(parameters: &[f64]) -> (Labels, Volume<f32>) {
     let voxel_size = VoxelSize::from_um(VOXEL_UM).expect("a valid size");
     let shape = VOXEL_UM.map(|side| (2.0 * HALF_UM / side) as usize);
-    let voxels = ndarray::Array3::from_shape_fn(shape, |(z, y, x)| {
+    let mut voxels = Array3::zeros(shape);
+    let bright = Array3::from_shape_fn(shape, |(z, y, x)| {
         let at = |index: usize, side: f64| (index as f64 + 0.5) * side - HALF_UM;
         let point = Vector3::new(at(x, VOXEL_UM[2]), at(y, VOXEL_UM[1]), at(z, VOXEL_UM[0]));
-        u32::from(is_inside(point, parameters))
+        let place = in_ball(point, parameters);
+        voxels[[z, y, x]] = u32::from(place.norm() <= 1.0);
+        protein(&place, parameters) as f32
     });
-    Labels::from_voxels(voxels, voxel_size).expect("not empty")
+    let labels = Labels::from_voxels(voxels, voxel_size).expect("not empty");
+    (labels, Volume::new(bright, voxel_size).expect("not empty"))
 }
 
-/// A cell's landmarks and its harmonics.
+/// A cell's landmarks, those of its protein, and what is fitted to it.
 struct Described {
-    cloud: PointCloud<TissueFrame>,
+    shape: PointCloud<TissueFrame>,
+    protein: PointCloud<TissueFrame>,
     harmonics: Vec<f64>,
+    layout: Vec<f64>,
 }
 
 fn described(parameters: &[f64], seed: u64) -> Described {
-    let labels = image(parameters);
+    let (labels, bright) = images(parameters);
+    let channels = [Channel::new("protein", &bright)];
     let landmarks = LandmarkParams { seed, n_landmarks: 2000, placement: Placement::Random };
-    let cloud = &sample_landmarks(&labels, &[], &landmarks).expect("no channel").shape[0];
+    let landmarks = sample_landmarks(&labels, &channels, &landmarks).expect("a finite channel");
     let to_tissue = Rigid::identity();
     let params = HarmonicsParams { l_max: L_MAX, ..HarmonicsParams::default() };
     let harmonics = cell_harmonics(&labels, &to_tissue, &params).expect("valid parameters");
+    let layouts = cell_layouts(&labels, &channels[0], &to_tissue, &LayoutParams::default());
+    let layout = layouts.expect("valid parameters").remove(0).expect("a bright channel");
     Described {
-        cloud: turned_to_tissue(cloud, &to_tissue),
+        shape: turned_to_tissue(&landmarks.shape[0], &to_tissue),
+        protein: turned_to_tissue(&landmarks.proteins[0][0], &to_tissue),
         harmonics: harmonics[0].radius_um.coefficients().to_vec(),
+        layout: layout.coefficients().to_vec(),
     }
 }
 
@@ -178,41 +208,56 @@ fn main() {
         .map(|(parameters, seed)| described(parameters, seed))
         .collect();
     let parameters = table(&parameters);
-    let clouds: Vec<PointCloud<TissueFrame>> =
-        cells.iter().map(|cell| cell.cloud.clone()).collect();
-    let cbe = |frame: CbeFrame| {
-        CbeSpace::fit_embed(&clouds, &CbeParams::in_frame(frame)).expect("enough points").1
+    let embeddings = |cloud: fn(&Described) -> &PointCloud<TissueFrame>, fitted: Fitted| {
+        let clouds: Vec<_> = cells.iter().map(|cell| cloud(cell).clone()).collect();
+        let cbe = |frame: CbeFrame| {
+            CbeSpace::fit_embed(&clouds, &CbeParams::in_frame(frame)).expect("enough points").1
+        };
+        let moments: Vec<Vec<f64>> = clouds.iter().map(|cloud| moments(cloud, MOMENTS)).collect();
+        let (name, values) = fitted;
+        vec![
+            ("CBE, tissue", cbe(CbeFrame::Tissue)),
+            ("CBE, cell", cbe(CbeFrame::Cell)),
+            ("moments", table(&moments)),
+            (name, table(&cells.iter().map(values).collect::<Vec<_>>())),
+        ]
     };
-    let plain: Vec<Vec<f64>> = clouds.iter().map(|cloud| moments(cloud, MOMENTS)).collect();
-    let harmonics: Vec<Vec<f64>> = cells.into_iter().map(|cell| cell.harmonics).collect();
-    let embeddings = [
-        ("CBE, tissue", cbe(CbeFrame::Tissue)),
-        ("CBE, cell", cbe(CbeFrame::Cell)),
-        ("moments", table(&plain)),
-        ("harmonics", table(&harmonics)),
-    ];
-    let scores: Vec<Vec<[f64; 2]>> =
-        embeddings.iter().map(|(_, features)| retrieved(features, &parameters)).collect();
+    println!("{} cells; R² by nearest cells / linear regression", parameters.nrows());
+    let shape = embeddings(|cell| &cell.shape, ("harmonics", |cell| cell.harmonics.clone()));
+    let mut lines = vec![("size", 0..1), ("orientation (mean of 2)", 1..3)];
+    lines.push(("shape (mean of 14)", 3..17));
+    lines.extend((3..17).map(|at| (PARAMETERS[at].0, at..at + 1)));
+    lines.push(("control", 21..22));
+    print_table(&shape, &parameters, &lines);
+    let protein = embeddings(|cell| &cell.protein, ("layout", |cell| cell.layout.clone()));
+    let mut lines = vec![("protein (mean of 4)", 17..21)];
+    lines.extend((17..21).map(|at| (PARAMETERS[at].0, at..at + 1)));
+    lines.push(("control", 21..22));
+    print_table(&protein, &parameters, &lines);
+}
 
+/// The name of an embedding, and what it says of a cell.
+type Fitted = (&'static str, fn(&Described) -> Vec<f64>);
+
+/// A line per parameter, or mean of several, and a column per embedding.
+fn print_table(
+    embeddings: &[(&str, Array2<f64>)],
+    parameters: &Array2<f64>,
+    lines: &[(&str, Range<usize>)],
+) {
+    let scores: Vec<Vec<[f64; 2]>> =
+        embeddings.iter().map(|(_, features)| retrieved(features, parameters)).collect();
     let names: Vec<String> =
         embeddings.iter().map(|(name, all)| format!("{name} ({})", all.ncols())).collect();
-    println!("{} cells; R² by nearest cells / linear regression\n", parameters.nrows());
-    println!("| | {} |\n| --- |{}", names.join(" | "), " --- |".repeat(names.len()));
+    println!("\n| | {} |\n| --- |{}", names.join(" | "), " --- |".repeat(names.len()));
     let mean = |scores: &[[f64; 2]], method: usize| {
         scores.iter().map(|score| score[method]).sum::<f64>() / scores.len() as f64
     };
-    let line = |name: &str, range: std::ops::Range<usize>| {
+    for (name, range) in lines {
         let cell = |scores: &Vec<[f64; 2]>| {
             let part = &scores[range.clone()];
             format!("{:.2} / {:.2}", mean(part, 0), mean(part, 1))
         };
         println!("| {name} | {} |", scores.iter().map(cell).collect::<Vec<_>>().join(" | "));
-    };
-    line("size", 0..1);
-    line("orientation (mean of 2)", 1..3);
-    line("shape (mean of 14)", 3..17);
-    for (at, (name, ..)) in PARAMETERS.iter().enumerate().take(17).skip(3) {
-        line(&format!("· {name}"), at..at + 1);
     }
-    line("control", 17..18);
 }

@@ -7,7 +7,7 @@
 //!
 //! [`landmarks`] turns a cell, or a protein in it, into a cloud of points; [`cbe`] turns clouds
 //! of many cells into a space, and each cloud into a point of it. [`harmonics`] describes a surface
-//! so that it can be drawn again. [`noise`] says how far all of that moves when only the sampling
+//! so that it can be drawn again, and [`layout`] what is where inside it. [`noise`] says how far all of that moves when only the sampling
 //! changes. [`mod@explode`] draws the cells of a tissue apart.
 
 mod bits;
@@ -21,6 +21,7 @@ pub mod explode;
 pub mod harmonics;
 pub mod intensity;
 pub mod landmarks;
+pub mod layout;
 pub mod measure;
 pub mod mesh;
 pub mod moments;
@@ -43,6 +44,7 @@ pub use explode::{ExplodeAbout, ExplodeParams, Exploded, explode, explode_withou
 pub use harmonics::{CellHarmonics, Harmonics, HarmonicsParams, cell_harmonics};
 pub use intensity::Channel;
 pub use landmarks::{LandmarkParams, Landmarks, Placement, sample_landmarks, turned_to_tissue};
+pub use layout::{Layout, LayoutParams, cell_layouts};
 pub use measure::{CellQuality, MeasureParams, Measured, measure};
 pub use mesh::Mesh;
 pub use moments::{moment_names, moments};
