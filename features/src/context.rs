@@ -140,9 +140,9 @@ pub fn mean_of_neighbours(feature: &ArrayView1<f64>, contacts: &[Contact]) -> Ve
     sums.into_iter().map(|(sum, area)| sum / area).collect()
 }
 
-/// Points of a cell's surface beyond which no cell is; every third triangle of the mesh has one.
+/// Points of a cell's surface beyond which no cell is; every eighth triangle of the mesh has one.
 pub(crate) fn outer_points(mesh: &Mesh, labels: &Labels) -> Vec<[f32; 3]> {
-    const EVERY: usize = 3;
+    const EVERY: usize = 8;
     let image = labels.volume();
     let beyond_um = 0.75 * image.voxel_size().um().into_iter().fold(0.0, f64::max);
     let outer = mesh.corners().step_by(EVERY).filter_map(|[a, b, c]| {

@@ -40,8 +40,9 @@ pub(crate) struct Curvature {
 pub(crate) fn bent_mesh(cell: &CellMask, smoothing_um: f64) -> (Mesh, Curvature) {
     let field = Field::smoothed(cell, smoothing_um);
     let mesh = march(&field, enclosing_level(cell, &field));
-    let bends = Bends { field: &field };
-    let mut bends: Vec<[f64; 2]> = mesh.vertices().iter().map(|point| bends.at(point)).collect();
+    let mut levels = Levels::of(&field);
+    let mut bends: Vec<[f64; 2]> =
+        mesh.vertices().iter().map(|point| levels.bends_at(point)).collect();
     for _ in 0..ROUNDS {
         bends = evened(&mesh, &bends);
     }
@@ -97,15 +98,30 @@ impl Curvature {
     }
 }
 
-/// Curvatures of the levels of a field.
-struct Bends<'a> {
+/// The quantiles of a field, and how they change where that was asked for.
+struct Levels<'a> {
     field: &'a Field,
+    quantiles: Vec<f32>,
+    /// For each value of the field, one more than where in `derivatives` its own are; 0 for none.
+    places: Vec<u32>,
+    derivatives: Vec<Derivatives>,
 }
 
-impl Bends<'_> {
+/// The gradient and the second derivatives along x, y, z.
+type Derivatives = (Vector3<f64>, Matrix3<f64>);
+
+impl<'a> Levels<'a> {
+    fn of(field: &'a Field) -> Self {
+        let table = &*TABLE;
+        let quantiles: Vec<f32> =
+            field.values.iter().map(|value| quantile(*value, table)).collect();
+        let places = vec![0; quantiles.len()];
+        Self { field, quantiles, places, derivatives: Vec::new() }
+    }
+
     /// The mean and the Gaussian curvature at a vertex of the mesh, which lies on a line between
     /// two values of the field: their derivatives, in proportion.
-    fn at(&self, point_um: &Point3<f64>) -> [f64; 2] {
+    fn bends_at(&mut self, point_um: &Point3<f64>) -> [f64; 2] {
         let [dz, dy, dx] = self.field.spacing_um();
         let place =
             (point_um - self.field.point_um([0; 3])).component_div(&Vector3::new(dx, dy, dz));
@@ -115,22 +131,33 @@ impl Bends<'_> {
         let near = [first.z, first.y, first.x].map(|at| at as usize);
         let mut far = near;
         far[2 - axis] += 1;
+        let (near, far) = (self.derivatives_at(near), self.derivatives_at(far));
         let ((slope, bend), (far_slope, far_bend)) =
-            (self.derivatives(near), self.derivatives(far));
+            (&self.derivatives[near], &self.derivatives[far]);
         let slope = slope * (1.0 - part) + far_slope * part;
         let bend = bend * (1.0 - part) + far_bend * part;
         curvatures(&slope, &bend)
     }
 
-    /// The gradient and the second derivatives along x, y, z at a place of the field.
-    fn derivatives(&self, place: [usize; 3]) -> (Vector3<f64>, Matrix3<f64>) {
+    /// Where the derivatives at a value are; they are computed once.
+    fn derivatives_at(&mut self, place: [usize; 3]) -> usize {
         let [n_z, n_y, n_x] = self.field.shape;
-        let [dz, dy, dx] = self.field.spacing_um();
         let [z, y, x] =
             [(place[0], n_z), (place[1], n_y), (place[2], n_x)].map(|(at, n)| at.clamp(1, n - 2));
+        let at = (z * n_y + y) * n_x + x;
+        if self.places[at] == 0 {
+            self.derivatives.push(self.differences(at));
+            self.places[at] = self.derivatives.len() as u32;
+        }
+        self.places[at] as usize - 1
+    }
+
+    /// Central differences about the value at `middle`.
+    fn differences(&self, middle: usize) -> Derivatives {
+        let [_, n_y, n_x] = self.field.shape;
+        let [dz, dy, dx] = self.field.spacing_um();
         let (step, strides) = (Vector3::new(dx, dy, dz), [1, n_x, n_y * n_x]);
-        let middle = (z * n_y + y) * n_x + x;
-        let value = |at: usize| quantile(self.field.values[at]);
+        let value = |at: usize| f64::from(self.quantiles[at]);
         let here = value(middle);
         let ends = strides.map(|stride| [value(middle - stride), value(middle + stride)]);
         let slope = Vector3::from_fn(|i, _| (ends[i][1] - ends[i][0]) / (2.0 * step[i]));
@@ -164,22 +191,23 @@ fn curvatures(slope: &Vector3<f64>, bend: &Matrix3<f64>) -> [f64; 2] {
     [(bend.trace() - along_normal) / 2.0, normal.dot(&(adjugate * normal))]
 }
 
-/// The quantile of the normal distribution, for values far from 0 and 1.
-fn quantile(value: f32) -> f64 {
+/// The quantile of the normal distribution by its table, for values far from 0 and 1.
+fn quantile(value: f32, table: &[f32; QUANTILES + 1]) -> f32 {
+    /// As far as [`Field`] tells values from 0 and 1.
     const FAR: f32 = 0.001;
-    let at = f64::from(value.clamp(FAR, 1.0 - FAR)) * QUANTILES as f64;
-    let table = &*TABLE;
+    let at = value.clamp(FAR, 1.0 - FAR) * QUANTILES as f32;
     let index = at as usize;
-    table[index] + (at - index as f64) * (table[index + 1] - table[index])
+    let [low, high] = [table[index], table[index + 1]];
+    low + (at - index as f32) * (high - low)
 }
 
 const QUANTILES: usize = 4096;
 
 /// The quantiles at n / 4096: where the integral of the normal distribution, in small steps from
 /// its middle, passes them.
-static TABLE: LazyLock<Vec<f64>> = LazyLock::new(|| {
+static TABLE: LazyLock<Box<[f32; QUANTILES + 1]>> = LazyLock::new(|| {
     const STEP: f64 = 1e-4;
-    let mut table = vec![0.0; QUANTILES + 1];
+    let mut table = Box::new([0.0; QUANTILES + 1]);
     let (mut at, mut share) = (0.0_f64, 0.5);
     for index in QUANTILES / 2 + 1..QUANTILES {
         let wanted = index as f64 / QUANTILES as f64;
@@ -188,7 +216,7 @@ static TABLE: LazyLock<Vec<f64>> = LazyLock::new(|| {
             share += STEP * density(at + 0.5 * STEP);
             at += STEP;
         }
-        table[index] = at + (wanted - share) / density(at);
+        table[index] = (at + (wanted - share) / density(at)) as f32;
         table[QUANTILES - index] = -table[index];
     }
     // Never reached: values are clamped before.
@@ -307,7 +335,8 @@ mod tests {
         for (share, wanted) in
             [(0.5, 0.0), (0.7, 0.524_400_513), (0.025, -1.959_963_985), (0.998, 2.878_161_739)]
         {
-            assert!((quantile(share) - wanted).abs() < 1e-3, "{share}: {}", quantile(share));
+            let found = quantile(share, &TABLE);
+            assert!((found - wanted).abs() < 1e-3, "{share}: {found}");
         }
     }
 }

@@ -45,9 +45,10 @@ fn page_of_features() -> String {
          within {crowd_um} µm crowd a cell (`crowd_um`). `primordia features --neighbours` adds the mean over neighbours of \
          every other feature, as `neighbours_FEATURE`; in an atlas, a query of the table `contacts` gives it.\n\n{}\n\
          A rosette is found where more cells come near a point, for the size of the cells, than packed cells do: no \
-         axis, no marker and no threshold is asked for. In 30 phantoms of the zebrafish's lateral line primordium it \
-         finds 90 of 90, in 30 phantoms without constriction none. The column `rosette` numbers them (1, 2, …), and is \
-         empty for cells that belong to none.\n\n\
+         axis, no marker and no threshold is asked for. In 30 phantoms of the zebrafish's lateral line primordium that \
+         had no part in its making it finds 90 of 90 and nothing else, in 30 phantoms without constriction one. Where \
+         cells of very different sizes lie side by side (as in a plant ovule) it finds what are no rosettes. The column \
+         `rosette` numbers them (1, 2, …), and is empty for cells that belong to none.\n\n\
          ## Brightness\n\
          For every channel of the image; the name of the column begins with that of the channel, as in \
          `actin_mean_whole`. The membrane of a cell is its outermost {membrane_um} µm (`membrane_um`).\n\n\
