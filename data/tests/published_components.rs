@@ -103,7 +103,8 @@ fn the_published_components_are_reproduced() {
     let Some(folder) = folder() else { return };
     let specimens = experiment_a(&folder);
     for (frame, spectrum) in SPECTRA {
-        let (ids, raw) = table(&folder.join(format!("shape_{frame}_raw_measured.tsv.gz")), &specimens);
+        let (ids, raw) =
+            table(&folder.join(format!("shape_{frame}_raw_measured.tsv.gz")), &specimens);
         let (same_ids, published) =
             table(&folder.join(format!("shape_{frame}_pca_measured.tsv.gz")), &specimens);
         assert_eq!(ids, same_ids);

@@ -69,9 +69,9 @@ fn in_ball(point: Vector3<f64>, p: &[f64]) -> Vector3<f64> {
     q.y -= p[8] * (q.z * q.z - 0.3);
     q = Rotation3::from_axis_angle(&Vector3::z_axis(), -p[9] * q.z) * q;
     let waist = 1.0 + p[16] * (2.0 * q.z * q.z - 0.6);
-    let narrow = |taper: f64| (waist * (1.0 + taper * q.z)).max(0.2);
-    q.x /= narrow(p[5]) * p[4].exp();
-    q.y /= narrow(p[6]) * (-p[4]).exp();
+    let narrow = |taper: f64, height: f64| (waist * (1.0 + taper * height)).max(0.2);
+    q.x /= narrow(p[5], q.z) * p[4].exp();
+    q.y /= narrow(p[6], q.z) * (-p[4]).exp();
     q.z /= p[3].exp();
     let direction = q.try_normalize(1e-9).unwrap_or_default();
     let cap = |axis: Vector3<f64>, width: f64| {
@@ -204,8 +204,8 @@ fn main() {
         .collect();
     let cells: Vec<Described> = parameters
         .par_iter()
-        .zip(0..parameters.len() as u64)
-        .map(|(parameters, seed)| described(parameters, seed))
+        .enumerate()
+        .map(|(row, parameters)| described(parameters, row as u64))
         .collect();
     let parameters = table(&parameters);
     let embeddings = |cloud: fn(&Described) -> &PointCloud<TissueFrame>, fitted: Fitted| {
