@@ -1,5 +1,6 @@
 //! The cells of one label image as a table: every feature of the registry, a row per cell.
 
+use ndarray::ArrayView1;
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use primordia_data::image::ImageFile;
 use primordia_data::{CellTable, Labels, Rigid, Volume};
@@ -89,21 +90,17 @@ fn columns(measured: &Measured, more: Vec<Column>) -> Vec<Column> {
 /// The means over neighbours of all features whose means are no features themselves.
 fn neighbours(measured: &Measured) -> Vec<Column> {
     let known = measured.context.columns();
-    let tables = [&measured.table, &measured.intensity];
-    let all = tables.into_iter().flat_map(|table| {
-        table.columns().iter().zip(
-            table
-                .values()
-                .columns()
-                .into_iter()
-                .map(|values| mean_of_neighbours(&values, &measured.contacts))
-                .collect::<Vec<_>>(),
-        )
-    });
-    all.map(|(name, means)| (format!("neighbours_{name}"), means))
-        .filter(|(name, _)| !known.contains(name))
-        .map(|(name, means)| numbers(&name, means.into_iter()))
-        .collect()
+    let mean = |(name, values): (&String, ArrayView1<f64>)| {
+        let name = format!("neighbours_{name}");
+        let means = mean_of_neighbours(&values, &measured.contacts);
+        (!known.contains(&name)).then(|| numbers(&name, means.into_iter()))
+    };
+    let mut columns = Vec::new();
+    for table in [&measured.table, &measured.intensity] {
+        let values = table.values();
+        columns.extend(table.columns().iter().zip(values.columns()).filter_map(mean));
+    }
+    columns
 }
 
 fn features(table: &CellTable) -> Vec<Column> {
