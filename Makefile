@@ -66,4 +66,5 @@ reference: setup
 	$(PRIMORDIA_PYTHON) tests/reference/features.py $(PRIMORDIA_DATA)
 	$(PRIMORDIA_PYTHON) tests/reference/features_cbe.py
 	$(PRIMORDIA_PYTHON) tests/reference/features_explode.py $(PRIMORDIA_DATA)
+	$(PRIMORDIA_PYTHON) tests/reference/features_texture.py
 	$(PRIMORDIA_PYTHON) tests/reference/idr0079_ridge.py

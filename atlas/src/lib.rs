@@ -3,7 +3,7 @@
 //! [`build::build`] goes the whole way: images and tables of an experiment → cells of every
 //! specimen → one frame → shape spaces → proteins on every cell → an [`Atlas`], which [`mod@file`]
 //! writes and reads. [`query`] answers questions about it in SQL. [`measured`] is the short way: the
-//! cells of one label image as a table.
+//! cells of one label image as a table; [`noise`] says what of it is chance.
 
 pub mod build;
 pub mod demo;
@@ -13,6 +13,7 @@ pub mod figure;
 pub mod file;
 pub mod init;
 pub mod measured;
+pub mod noise;
 pub mod query;
 pub mod tables;
 pub mod train;

@@ -2,11 +2,14 @@
 //! the segmentation is of each.
 
 use nalgebra::Point3;
+use ndarray::ArrayView1;
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 use primordia_data::image::ImageFile;
 use primordia_data::{CellTable, Labels, Rigid, Volume};
 use primordia_features::sweep::extents;
-use primordia_features::{CellQuality, Channel, MeasureParams, Measured, measure};
+use primordia_features::{
+    CellQuality, Channel, MeasureParams, Measured, mean_of_neighbours, measure,
+};
 use primordia_segmentation::Segmentation;
 
 use crate::error::{AtlasError, Result};
@@ -16,10 +19,12 @@ use crate::query::tables::{counts, numbers, text};
 /// their grid.
 ///
 /// Columns: `cell` (the label), `image_x_um`, `image_y_um`, `image_z_um` (its centroid), the features
-/// of [`registry::SHAPE`](primordia_features::registry::SHAPE), for every channel those of
+/// of [`registry::SHAPE`](primordia_features::registry::SHAPE) and
+/// [`registry::CONTEXT`](primordia_features::registry::CONTEXT), for every channel those of
 /// [`registry::INTENSITY`](primordia_features::registry::INTENSITY) after the channel's name and `_`,
-/// then `n_voxels`, `n_pieces`, `touches_border` and `quality` (`sound`, or what is wrong). Features
-/// that follow the tissue's axes follow those of the image. What cannot be measured is NULL.
+/// then `rosette` (1, 2, …; the one to which the cell belongs), `n_voxels`, `n_pieces`,
+/// `touches_border` and `quality` (`sound`, or what is wrong). Features that follow the tissue's axes
+/// follow those of the image. What cannot be measured, or is not there, is NULL.
 ///
 /// # Errors
 /// [`AtlasError::Data`] if a channel cannot be read or is not finite, [`AtlasError::Feature`] if it
@@ -35,6 +40,24 @@ use crate::query::tables::{counts, numbers, text};
 /// # Ok::<_, primordia::AtlasError>(())
 /// ```
 pub fn measured_table(labels: &Labels, image: Option<&ImageFile>) -> Result<DataFrame> {
+    let measured = measured(labels, image)?;
+    data_frame(columns(&measured, Vec::new()))
+}
+
+/// As [`measured_table`], and for every feature `neighbours_FEATURE`: its mean over the cells that a
+/// cell touches, weighted by the area of contact.
+///
+/// # Errors
+/// As [`measured_table`].
+pub fn measured_table_with_neighbours(
+    labels: &Labels,
+    image: Option<&ImageFile>,
+) -> Result<DataFrame> {
+    let measured = measured(labels, image)?;
+    data_frame(columns(&measured, neighbours(&measured)))
+}
+
+fn measured(labels: &Labels, image: Option<&ImageFile>) -> Result<Measured> {
     let names = image.map(ImageFile::channel_names_or_numbers).unwrap_or_default();
     let volumes: Vec<Volume<f32>> = image
         .into_iter()
@@ -42,8 +65,12 @@ pub fn measured_table(labels: &Labels, image: Option<&ImageFile>) -> Result<Data
         .collect::<Result<_, _>>()?;
     let channels: Vec<Channel> =
         names.iter().zip(&volumes).map(|(name, volume)| Channel::new(name, volume)).collect();
-    let measured = measure(labels, &channels, "", &Rigid::identity(), &MeasureParams::default())?;
-    DataFrame::new(labels.n_cells(), columns(&measured))
+    Ok(measure(labels, &channels, "", &Rigid::identity(), &MeasureParams::default())?)
+}
+
+fn data_frame(columns: Vec<Column>) -> Result<DataFrame> {
+    let n_cells = columns.first().map_or(0, Column::len);
+    DataFrame::new(n_cells, columns)
         .map_err(|source| AtlasError::Table { table: "features".to_owned(), source })
 }
 
@@ -76,12 +103,17 @@ pub fn found_table(found: &Segmentation) -> Result<DataFrame> {
         .map_err(|source| AtlasError::Table { table: "cells".to_owned(), source })
 }
 
-fn columns(measured: &Measured) -> Vec<Column> {
+/// All columns of the table, with `more` after the features.
+fn columns(measured: &Measured, more: Vec<Column>) -> Vec<Column> {
     let cells = measured.table.cells().iter();
     let mut columns = vec![text("cell", cells.map(|id| Some(&*id.cell)))];
     columns.extend(places(&measured.centroids_image_um));
     columns.extend(features(&measured.table));
+    columns.extend(features(&measured.context));
     columns.extend(features(&measured.intensity));
+    columns.extend(more);
+    let rosettes = measured.rosette_numbers().into_iter();
+    columns.push(numbers("rosette", rosettes.map(|number| number.map_or(f64::NAN, f64::from))));
     columns.extend(quality(&measured.quality));
     columns
 }
@@ -90,6 +122,22 @@ fn columns(measured: &Measured) -> Vec<Column> {
 fn places(centroids_um: &[Point3<f64>]) -> impl Iterator<Item = Column> {
     let axes = ["image_x_um", "image_y_um", "image_z_um"].into_iter().enumerate();
     axes.map(|(axis, name)| numbers(name, centroids_um.iter().map(|point| point[axis])))
+}
+
+/// The means over neighbours of all features whose means are no features themselves.
+fn neighbours(measured: &Measured) -> Vec<Column> {
+    let known = measured.context.columns();
+    let mean = |(name, values): (&String, ArrayView1<f64>)| {
+        let name = format!("neighbours_{name}");
+        let means = mean_of_neighbours(&values, &measured.contacts);
+        (!known.contains(&name)).then(|| numbers(&name, means.into_iter()))
+    };
+    let mut columns = Vec::new();
+    for table in [&measured.table, &measured.intensity] {
+        let values = table.values();
+        columns.extend(table.columns().iter().zip(values.columns()).filter_map(mean));
+    }
+    columns
 }
 
 fn features(table: &CellTable) -> Vec<Column> {
@@ -150,7 +198,20 @@ mod tests {
         assert_eq!(number("channel_1_mean_whole", 1), Some(20.0));
         assert_eq!(number("actin_mean_inside", 1), None, "all of one voxel is membrane");
         assert!(word("quality", 1).unwrap().contains("one voxel"), "{:?}", word("quality", 1));
-        let n_features = registry::SHAPE.len() + 2 * registry::INTENSITY.len();
-        assert_eq!(table.width(), 1 + 3 + n_features + 4);
+        let n_features =
+            registry::SHAPE.len() + registry::CONTEXT.len() + 2 * registry::INTENSITY.len();
+        assert_eq!(table.width(), 1 + 3 + n_features + 5);
+        assert_eq!(number("rosette", 0), None);
+
+        // Side by side, the halves of a cell are each other's only neighbours.
+        let halves = Array3::from_shape_fn((7, 10, 12), |(z, y, x)| match cell((z, y, x)) {
+            7 => 1 + u32::from(x > 4),
+            _ => 0,
+        });
+        let halves = Labels::from_voxels(halves, size).unwrap();
+        let table = measured_table_with_neighbours(&halves, Some(&image)).unwrap();
+        let number = |name: &str, row| table.column(name).unwrap().f64().unwrap().get(row);
+        assert_eq!(number("neighbours_volume_um3", 0), number("volume_um3", 1));
+        assert_eq!(number("neighbours_actin_sum_whole", 1), number("actin_sum_whole", 0));
     }
 }

@@ -37,6 +37,8 @@ pub enum FeatureError {
         "cells still overlap at a factor of {factor:.1}; draw them smaller, or let them overlap"
     )]
     Overlap { factor: f64 },
+    #[error("noise is estimated from at least two samplings, got {found}")]
+    Repeats { found: usize },
     #[error(transparent)]
     Data(#[from] DataError),
 }

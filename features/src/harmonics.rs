@@ -199,6 +199,22 @@ impl Harmonics {
     }
 }
 
+/// All harmonics up to `l_max` in a direction, in the order of [`Harmonics::coefficients`].
+pub(crate) fn harmonics_in(direction: &Vector3<f64>, l_max: usize) -> Vec<f64> {
+    let legendre = Legendre::at(direction.xy().norm().atan2(direction.z), l_max);
+    let phi = direction.y.atan2(direction.x);
+    let mut values = vec![0.0; (l_max + 1) * (l_max + 1)];
+    for m in 0..=l_max {
+        let (sin, cos) = (m as f64 * phi).sin_cos();
+        for l in m..=l_max {
+            let value = legendre.value(l, m);
+            values[l * l + l - m] = value * sin;
+            values[l * l + l + m] = value * cos;
+        }
+    }
+    values
+}
+
 struct Ring {
     cosines: Vec<f64>,
     sines: Vec<f64>,
@@ -391,6 +407,10 @@ mod tests {
             for (a, b) in harmonics.coefficients().iter().zip(again.coefficients()) {
                 prop_assert!((a - b).abs() < 1e-12);
             }
+            let in_direction = harmonics_in(&Vector3::from(direction), 5);
+            let sum: f64 =
+                in_direction.iter().zip(harmonics.coefficients()).map(|(a, b)| a * b).sum();
+            prop_assert!((harmonics.value(&Vector3::from(direction)) - sum).abs() < 1e-12);
             // Degrees 0 and 1 are 1 and √3 (x, y, z).
             let low = harmonics.truncated(1);
             let d = Vector3::from(direction).normalize();

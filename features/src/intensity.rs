@@ -9,6 +9,7 @@ use crate::bits::{Bits, for_each_one, previous_bits};
 use crate::cell::CellMask;
 use crate::error::{FeatureError, Result};
 use crate::sweep::Run;
+use crate::texture::Texture;
 
 /// The voxels of a channel, in whatever type the image has.
 #[derive(Clone, Copy, Debug)]
@@ -289,13 +290,20 @@ pub struct Intensities {
     is_flat: bool,
     /// From the cell's centroid to that of the channel above its mean, in the tissue's frame.
     polarity_um: Option<Vector3<f64>>,
+    texture: Option<Texture>,
 }
 
 impl Intensities {
     /// Sums a channel over the regions of a cell.
     pub(crate) fn of(values: &Values, regions: &Regions) -> Self {
         let (sums, is_flat) = values.class_sums(regions);
-        Self { sums: by_region(sums), sizes: regions.sizes, is_flat, polarity_um: None }
+        let sums = by_region(sums);
+        Self { sums, sizes: regions.sizes, is_flat, polarity_um: None, texture: None }
+    }
+
+    /// Adds how the channel's brightness goes with that beside it.
+    pub(crate) fn with_texture(self, texture: Texture) -> Self {
+        Self { texture: Some(texture), ..self }
     }
 
     /// Adds where in the cell the channel is: the mean place of what is above its mean, relative
@@ -332,6 +340,11 @@ impl Intensities {
     /// tissue's x, y, z in µm; NaN without signal.
     pub(crate) fn polarity_um(&self) -> Vector3<f64> {
         self.polarity_um.unwrap_or_else(|| Vector3::repeat(f64::NAN))
+    }
+
+    /// The texture; NaN where nothing differs.
+    pub(crate) fn texture(&self) -> Texture {
+        self.texture.unwrap_or(Texture::NONE)
     }
 
     /// The sum over the voxels of a region.

@@ -51,19 +51,27 @@ impl Default for LandmarkParams {
     }
 }
 
-/// The landmarks of all cells of a specimen.
+/// The landmarks of all cells of a specimen, in the order of [`Labels::cells`], relative to each
+/// cell's centroid, along the axes of the image, in µm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Landmarks {
-    /// As of [`sample_shape_landmarks`].
+    /// Of the shape. At random, they are centres of voxels that share a face with what is not the
+    /// cell; evenly, points of the cell's mesh.
     pub shape: Vec<PointCloud<ImageFrame>>,
-    /// As of [`sample_protein_landmarks`], for each channel.
+    /// Of each channel, whose mean over the cell is background. A cell without a voxel above its
+    /// mean has no landmarks: its cloud is empty, and
+    /// [`crate::CellQuality::channels_without_signal`] names the channel.
     pub proteins: Vec<Vec<PointCloud<ImageFrame>>>,
 }
 
-/// Landmarks of the shape and of all channels; reads the label image once.
+/// Sets the landmarks of the shape and of all channels; reads the label image once.
 ///
 /// # Errors
-/// As [`sample_protein_landmarks`].
+/// [`FeatureError::ChannelGrid`] if a channel lies on another grid, [`FeatureError::NotFinite`]
+/// if it holds NaN or infinity inside a cell.
+///
+/// [`FeatureError::ChannelGrid`]: crate::FeatureError::ChannelGrid
+/// [`FeatureError::NotFinite`]: crate::FeatureError::NotFinite
 pub fn sample_landmarks(
     labels: &Labels,
     channels: &[Channel],
@@ -72,36 +80,6 @@ pub fn sample_landmarks(
     let sampler = Sampler { labels, cells: Cells::of(labels), params };
     let proteins = channels.iter().map(|channel| sampler.proteins(channel));
     Ok(Landmarks { proteins: proteins.collect::<Result<_>>()?, shape: sampler.shapes() })
-}
-
-/// Landmarks of the shape of every cell, in the order of [`Labels::cells`], relative to the cell's
-/// centroid, along the axes of the image, in µm. At random, they are centres of voxels that share
-/// a face with what is not the cell; evenly, points of the cell's mesh.
-pub fn sample_shape_landmarks(
-    labels: &Labels,
-    params: &LandmarkParams,
-) -> Vec<PointCloud<ImageFrame>> {
-    Sampler { labels, cells: Cells::of(labels), params }.shapes()
-}
-
-/// Landmarks of a channel in every cell, in the order of [`Labels::cells`], relative to the
-/// cell's centroid, along the axes of the image, in µm. The mean over the cell is background.
-///
-/// A cell without a voxel above its mean has no landmarks: its cloud is empty, and
-/// [`crate::CellQuality::channels_without_signal`] names the channel.
-///
-/// # Errors
-/// [`FeatureError::ChannelGrid`] if the channel lies on another grid, [`FeatureError::NotFinite`]
-/// if it holds NaN or infinity inside a cell.
-///
-/// [`FeatureError::ChannelGrid`]: crate::FeatureError::ChannelGrid
-/// [`FeatureError::NotFinite`]: crate::FeatureError::NotFinite
-pub fn sample_protein_landmarks(
-    labels: &Labels,
-    channel: &Channel,
-    params: &LandmarkParams,
-) -> Result<Vec<PointCloud<ImageFrame>>> {
-    Sampler { labels, cells: Cells::of(labels), params }.proteins(channel)
 }
 
 /// What is the same for all clouds.
@@ -336,6 +314,7 @@ fn stream(seed: u64, channel: &str, label: u32) -> ChaCha8Rng {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intensity::ChannelVoxels;
     use approx::assert_relative_eq;
     use ndarray::{Array3, s};
     use primordia_data::{Volume, VoxelSize};
@@ -352,10 +331,23 @@ mod tests {
         Labels::from_voxels(voxels, VoxelSize::from_um([0.5, 0.2, 0.1]).unwrap()).unwrap()
     }
 
+    fn shapes(labels: &Labels, params: &LandmarkParams) -> Vec<PointCloud<ImageFrame>> {
+        sample_landmarks(labels, &[], params).unwrap().shape
+    }
+
+    fn protein<'a>(
+        labels: &Labels,
+        actin: impl Into<ChannelVoxels<'a>>,
+        params: &LandmarkParams,
+    ) -> Vec<PointCloud<ImageFrame>> {
+        let channels = [Channel::new("actin", actin)];
+        sample_landmarks(labels, &channels, params).unwrap().proteins.remove(0)
+    }
+
     #[test]
     fn landmarks_of_shape_fall_alike_on_the_outermost_voxels() {
         let labels = block();
-        let cloud = &sample_shape_landmarks(&labels, &MANY)[0];
+        let cloud = &shapes(&labels, &MANY)[0];
         let mut counts = std::collections::BTreeMap::new();
         for point in cloud.points() {
             *counts.entry(format!("{point:.3}")).or_insert(0) += 1;
@@ -374,8 +366,7 @@ mod tests {
         actin[[1, 2, 2]] = 90 + 11; // with 91 more: the mean of 80 voxels is 12
         actin[[4, 6, 5]] = 10 + 69;
         let actin = Volume::new(actin, labels.volume().voxel_size()).unwrap();
-        let clouds =
-            sample_protein_landmarks(&labels, &Channel::new("actin", &actin), &MANY).unwrap();
+        let clouds = protein(&labels, &actin, &MANY);
         let low = clouds[0].points().iter().filter(|point| point.z < 0.0).count() as f64;
         assert_relative_eq!(low / 20_000.0, 89.0 / (89.0 + 67.0), epsilon = DRAWS);
         assert!(clouds[1].is_empty(), "one voxel has nothing above its mean");
@@ -386,10 +377,7 @@ mod tests {
         let labels = block();
         let alone = Labels::new(labels.volume().map(|&label| if label == 3 { 3 } else { 0 }));
         let params = LandmarkParams { n_landmarks: 10, seed: 7, ..LandmarkParams::default() };
-        assert_eq!(
-            sample_shape_landmarks(&labels, &params)[0],
-            sample_shape_landmarks(&alone, &params)[0]
-        );
+        assert_eq!(shapes(&labels, &params)[0], shapes(&alone, &params)[0]);
     }
 
     /// The variance of a cloud along x, which for the surface of a ball is radius² / 3.
@@ -404,7 +392,7 @@ mod tests {
         });
         let error = |seed: u64, placement: Placement| {
             let params = LandmarkParams { n_landmarks: 500, seed, placement };
-            variance_x(&sample_shape_landmarks(&labels, &params)[0]) / (25.0 / 3.0) - 1.0
+            variance_x(&shapes(&labels, &params)[0]) / (25.0 / 3.0) - 1.0
         };
         let even = error(0, Placement::Even);
         // A shell of long voxels holds too many voxels of flat sides: a bias, and noise around it.
@@ -424,8 +412,7 @@ mod tests {
         actin[[4, 6, 5]] = 30;
         let actin = Volume::new(actin, labels.volume().voxel_size()).unwrap();
         let params = LandmarkParams { n_landmarks: 400, placement: Placement::Even, ..MANY };
-        let channel = Channel::new("actin", &actin);
-        let cloud = &sample_protein_landmarks(&labels, &channel, &params).unwrap()[0];
+        let cloud = &protein(&labels, &actin, &params)[0];
         let low = cloud.points().iter().filter(|point| point.z < 0.0).count();
         // 88.5 above the mean of 1.5, and 28.5.
         assert_eq!((low, cloud.len()), (303, 400));

@@ -10,14 +10,18 @@ use rayon::prelude::*;
 
 use crate::cell::CellMask;
 use crate::contacts::{Contact, Touching, border_um2};
+use crate::context::{Tissue, outer_points};
+use crate::curvature::bent_mesh;
 use crate::error::{FeatureError, Result, positive};
 use crate::intensity::{Channel, Intensities, Regions};
-use crate::mesh::{cell_mesh, mask_area_um2};
+use crate::mesh::mask_area_um2;
 use crate::pieces::n_pieces;
-use crate::registry;
+use crate::registry::{self, Feature};
+use crate::rosettes::{Rosette, rosettes_of};
 use crate::shape::{CellShape, SurfaceShape};
 use crate::shell::membrane_shell;
 use crate::sweep::Cells;
+use crate::texture::Texture;
 
 /// What to measure by.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,11 +31,15 @@ pub struct MeasureParams {
     /// Standard deviation in µm of the Gaussian that takes the stairs off surfaces; `None` for
     /// the longest side of a voxel, below which stairs remain.
     pub surface_smoothing_um: Option<f64>,
+    /// The side in µm of the blocks whose brightness makes texture; at least one voxel.
+    pub texture_um: f64,
+    /// Cells whose centroids are within this distance, in µm, crowd a cell.
+    pub crowd_um: f64,
 }
 
 impl Default for MeasureParams {
     fn default() -> Self {
-        Self { membrane_um: 0.3, surface_smoothing_um: None }
+        Self { membrane_um: 0.3, surface_smoothing_um: None, texture_um: 0.5, crowd_um: 15.0 }
     }
 }
 
@@ -40,6 +48,8 @@ impl Default for MeasureParams {
 pub struct Measured {
     /// Shape: the columns of [`registry::SHAPE`].
     pub table: CellTable,
+    /// Place among the other cells: the columns of [`registry::CONTEXT`].
+    pub context: CellTable,
     /// Brightness: for every channel, `NAME_` and the names of [`registry::INTENSITY`].
     pub intensity: CellTable,
     /// Where each cell's mass is centred, in the image.
@@ -50,6 +60,19 @@ pub struct Measured {
     pub quality: Vec<CellQuality>,
     /// Which cells touch, and how much; each pair once, ordered by rows.
     pub contacts: Vec<Contact>,
+    /// Where unusually many cells meet, the largest first.
+    pub rosettes: Vec<Rosette>,
+}
+
+impl Measured {
+    /// The number (1, 2, …) of the rosette to which each cell belongs, if any.
+    pub fn rosette_numbers(&self) -> Vec<Option<u32>> {
+        let mut numbers = vec![None; self.quality.len()];
+        for (number, rosette) in (1..).zip(&self.rosettes) {
+            rosette.rows.iter().for_each(|row| numbers[*row] = Some(number));
+        }
+        numbers
+    }
 }
 
 /// What may be wrong with a cell, or with what was measured of it.
@@ -65,6 +88,9 @@ pub struct CellQuality {
     pub all_membrane: bool,
     /// The channels (by number) that have one and the same value all over the cell.
     pub channels_without_signal: Vec<usize>,
+    /// Some channel differs in the cell, but not between any two blocks of it that lie side by
+    /// side: it has no texture.
+    pub too_small_for_texture: bool,
 }
 
 impl CellQuality {
@@ -81,6 +107,7 @@ impl CellQuality {
             (self.n_pieces > 1, "several pieces"),
             (self.all_membrane, "thinner than membrane shell"),
             (!self.channels_without_signal.is_empty(), "channel without signal"),
+            (self.too_small_for_texture, "too small for texture"),
         ];
         all.into_iter().filter(|(wrong, _)| *wrong).map(|(_, reason)| reason).collect()
     }
@@ -126,7 +153,9 @@ pub fn measure(
             "surface_smoothing_um",
             params.surface_smoothing_um.unwrap_or(longest_side_um),
         )?,
+        texture_um: positive("texture_um", params.texture_um)?,
     };
+    let crowd_um = positive("crowd_um", params.crowd_um)?;
     check_channels(labels, channels)?;
     let found = Cells::of(labels);
     let touching = Touching::all(&found, voxel_size);
@@ -137,13 +166,29 @@ pub fn measure(
         .collect::<Result<_>>()?;
 
     let centroids_image_um: Vec<_> = cells.iter().map(|cell| cell.centroid_um).collect();
+    let centroids_tissue_um: Vec<_> =
+        centroids_image_um.iter().map(|p| to_tissue.point(p)).collect();
+    let rosettes = rosettes_of(&found, voxel_size);
+    let contexts = Tissue {
+        shapes: &cells.iter().map(|cell| &cell.shape).collect::<Vec<_>>(),
+        centroids_image_um: &centroids_image_um,
+        centroids_tissue_um: &centroids_tissue_um,
+        touching: &touching,
+        rosettes: &rosettes,
+        surface: &cells.iter().flat_map(|cell| cell.outer_points.iter().copied()).collect(),
+        crowd_um,
+    }
+    .contexts();
     let ids = ids(specimen, labels.cells());
+    let shapes: Vec<&CellShape> = cells.iter().map(|cell| &cell.shape).collect();
     Ok(Measured {
-        table: shape_table(ids.clone(), &cells)?,
+        table: table_of(registry::SHAPE, ids.clone(), &shapes)?,
+        context: table_of(registry::CONTEXT, ids.clone(), &contexts.iter().collect::<Vec<_>>())?,
         intensity: intensity_table(ids, channels, &cells)?,
-        centroids_tissue_um: centroids_image_um.iter().map(|p| to_tissue.point(p)).collect(),
+        centroids_tissue_um,
         centroids_image_um,
         contacts: contacts(&touching),
+        rosettes,
         quality: cells.into_iter().map(|cell| cell.quality).collect(),
     })
 }
@@ -155,11 +200,13 @@ struct Task<'a> {
     to_tissue: &'a Rigid<ImageFrame, TissueFrame>,
     membrane_um: f64,
     smoothing_um: f64,
+    texture_um: f64,
 }
 
 /// What is measured of one cell.
 struct Cell {
     centroid_um: Point3<f64>,
+    outer_points: Vec<[f32; 3]>,
     shape: CellShape,
     intensities: Vec<Intensities>,
     quality: CellQuality,
@@ -171,7 +218,7 @@ impl Task<'_> {
         let image = self.labels.volume();
         let voxel_size = image.voxel_size();
         let mask = CellMask::of_runs(runs, self.labels, &extent, [1; 3]);
-        let mesh = cell_mesh(&mask, self.smoothing_um);
+        let (mesh, curvature) = bent_mesh(&mask, self.smoothing_um);
         let centroid_um = extent.centroid_um(voxel_size);
         let surface = SurfaceShape::of(&mesh, centroid_um, self.to_tissue);
         let shape = CellShape {
@@ -182,8 +229,10 @@ impl Task<'_> {
             extents_tissue_um: surface.extents_tissue_um,
             extents_principal_um: surface.extents_principal_um,
             distal_um: surface.distal_um,
+            front_um: surface.front_um,
             sphericity_deviation: surface.sphericity_deviation,
             roundness_deviation: surface.roundness_deviation,
+            curvature,
             contact_cells_um2: touching.cells_um2(),
             contact_outside_um2: touching.outside_um2,
             contact_border_um2: border_um2(runs, image.shape(), voxel_size),
@@ -203,7 +252,9 @@ impl Task<'_> {
                 if !found.is_finite() {
                     return Err(channel.not_finite(self.labels.cells()[row]));
                 }
-                Ok(found.with_polarity(&values, runs, image, centroid_um, &rotation))
+                let texture = Texture::of(&values, runs, &extent, image, self.texture_um);
+                let found = found.with_polarity(&values, runs, image, centroid_um, &rotation);
+                Ok(found.with_texture(texture))
             })
             .collect::<Result<Vec<_>>>()?;
         let quality = CellQuality {
@@ -215,8 +266,12 @@ impl Task<'_> {
             channels_without_signal: (0..intensities.len())
                 .filter(|&channel| intensities[channel].is_flat())
                 .collect(),
+            too_small_for_texture: intensities
+                .iter()
+                .any(|channel| !channel.is_flat() && channel.texture().contrast.is_nan()),
         };
-        Ok(Cell { centroid_um, shape, intensities, quality })
+        let outer_points = outer_points(&mesh, self.labels);
+        Ok(Cell { centroid_um, outer_points, shape, intensities, quality })
     }
 }
 
@@ -237,10 +292,11 @@ fn ids(specimen: &str, labels: &[u32]) -> Vec<CellId> {
     labels.iter().map(|label| CellId::new(Arc::clone(&specimen), label.to_string())).collect()
 }
 
-fn shape_table(ids: Vec<CellId>, cells: &[Cell]) -> Result<CellTable> {
-    let columns = registry::SHAPE.iter().map(|feature| feature.name.to_owned()).collect();
-    let values = Array2::from_shape_fn((cells.len(), registry::SHAPE.len()), |(row, column)| {
-        registry::SHAPE[column].value(&cells[row].shape)
+/// A row per cell, a column per feature.
+fn table_of<T>(features: &[Feature<T>], ids: Vec<CellId>, cells: &[&T]) -> Result<CellTable> {
+    let columns = features.iter().map(|feature| feature.name.to_owned()).collect();
+    let values = Array2::from_shape_fn((cells.len(), features.len()), |(row, column)| {
+        features[column].value(cells[row])
     });
     Ok(CellTable::new(ids, columns, values)?)
 }

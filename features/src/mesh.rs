@@ -67,18 +67,19 @@ impl Mesh {
             .sum()
     }
 
-    /// The mesh, scaled about the mean of its vertices to enclose `volume_um3`.
-    fn scaled_to_volume(mut self, volume_um3: f64) -> Self {
+    /// The mesh, scaled about the mean of its vertices to enclose `volume_um3`; and by how much.
+    pub(crate) fn scaled_to_volume(mut self, volume_um3: f64) -> (Self, f64) {
         let enclosed = self.volume_um3();
+        let mut factor = 1.0;
         if enclosed > 0.0 {
-            let factor = (volume_um3 / enclosed).cbrt();
+            factor = (volume_um3 / enclosed).cbrt();
             let sum: Vector3<f64> = self.vertices.iter().map(|vertex| vertex.coords).sum();
             let middle = Point3::from(sum / self.vertices.len() as f64);
             for vertex in &mut self.vertices {
                 *vertex = middle + (*vertex - middle) * factor;
             }
         }
-        self
+        (self, factor)
     }
 }
 
@@ -90,7 +91,7 @@ pub fn cell_mesh(cell: &CellMask, smoothing_um: f64) -> Mesh {
     let field = Field::smoothed(cell, smoothing_um);
     let volume_um3 = cell.n_voxels() as f64 * cell.voxel_size().volume_um3();
     let level = enclosing_level(cell, &field);
-    march(&field, level).scaled_to_volume(volume_um3)
+    march(&field, level).scaled_to_volume(volume_um3).0
 }
 
 /// The level above which as much of the field lies as the cell is large.
@@ -216,7 +217,7 @@ fn triangles_of(corners_inside: usize) -> Vec<[u8; 3]> {
 }
 
 /// The surface where `field` passes `level`.
-fn march(field: &Field, level: f32) -> Mesh {
+pub(crate) fn march(field: &Field, level: f32) -> Mesh {
     let above = above(field, level);
     let [n_z, n_y, n_x] = field.shape;
     let plane = n_y * n_x;

@@ -287,8 +287,17 @@ impl Tree {
         (0..self.points.len()).into_par_iter().map(|index| self.nearest_other(index)).collect()
     }
 
+    /// The distance from `centre` to the nearest point; none if there are no points.
+    pub(crate) fn nearest(&self, centre: [f32; 3]) -> Option<f32> {
+        (!self.nodes.is_empty()).then(|| self.nearest_but(centre, usize::MAX))
+    }
+
     fn nearest_other(&self, index: usize) -> f32 {
-        let centre = self.points.get(index);
+        self.nearest_but(self.points.get(index), index)
+    }
+
+    /// The distance from `centre` to the nearest point that is not `index`.
+    fn nearest_but(&self, centre: [f32; 3], index: usize) -> f32 {
         let mut best = f32::INFINITY;
         let mut open = vec![0];
         while let Some(at) = open.pop() {
@@ -331,6 +340,9 @@ mod tests {
                 let near = points.iter().filter(|other| squared_distance(*other, point) <= radius * radius);
                 prop_assert_eq!(tree.count_within(point, radius), near.count());
             }
+            let nearest = points.iter().map(|other| squared_distance(other, [0.5; 3]));
+            let nearest = nearest.fold(f32::INFINITY, f32::min).sqrt();
+            prop_assert_eq!(tree.nearest([0.5; 3]), Some(nearest));
             let mut found = tree.nearest_other_distances();
             let mut wanted: Vec<f32> = (0..points.len())
                 .map(|i| (0..points.len()).filter(|j| *j != i)

@@ -2,8 +2,7 @@
 //!
 //! Tables, docs and `primordia features --list` all read it from here.
 
-use std::f64::consts::PI;
-
+use crate::context::CellContext;
 use crate::intensity::{Intensities, Region};
 use crate::shape::CellShape;
 
@@ -12,7 +11,7 @@ use crate::shape::CellShape;
 pub struct Feature<T: 'static> {
     /// The column's name; it ends with the unit where there is one.
     pub name: &'static str,
-    /// The unit: `µm`, `µm²`, `µm³`, `1` for pure numbers, `count`, or `intensity`.
+    /// The unit: a power of `µm`, `1` for pure numbers, `count`, or `intensity`.
     pub unit: &'static str,
     /// What it is, in one line.
     pub definition: &'static str,
@@ -47,9 +46,11 @@ pub struct Description {
     pub citation: &'static str,
 }
 
-/// All features, shape first, then those of every channel.
+/// All features: shape, context, then those of every channel.
 pub fn all() -> impl Iterator<Item = Description> {
-    SHAPE.iter().map(Feature::description).chain(INTENSITY.iter().map(Feature::description))
+    let cell = SHAPE.iter().map(Feature::description);
+    let context = CONTEXT.iter().map(Feature::description);
+    cell.chain(context).chain(INTENSITY.iter().map(Feature::description))
 }
 
 const ATLAS: &str = "Hartmann et al. 2020, doi:10.7554/eLife.55913";
@@ -57,6 +58,10 @@ const WADELL: &str = "Wadell 1935, doi:10.1086/624298";
 const MARCHING_CUBES: &str = "Lorensen & Cline 1987, doi:10.1145/37402.37422";
 const POLARITY: &str = "mean of the landmarks of Hartmann et al. 2020, doi:10.7554/eLife.55913";
 const FORMULA: &str = "closed form";
+const LEVEL_SETS: &str = "Goldman 2005, doi:10.1016/j.cagd.2005.06.005";
+const WILLMORE: &str = "Willmore 1965, An. Sti. Univ. Al. I. Cuza Iasi 11B:493";
+const ROSETTES: &str = "Harding et al. 2014, doi:10.1242/dev.101444";
+const HARALICK: &str = "Haralick et al. 1973, doi:10.1109/TSMC.1973.4309314";
 
 macro_rules! features {
     ($($name:literal, $unit:literal, $citation:expr, $definition:literal, $value:expr;)*) => {
@@ -78,7 +83,7 @@ pub const SHAPE: &[Feature<CellShape>] = features![
         |cell| cell.mask_surface_um2;
     "sphericity_surface_ratio", "1", WADELL,
         "Area of the ball with the cell's volume over the cell's area; 1 for balls",
-        |cell| (36.0 * PI * cell.volume_um3.powi(2)).cbrt() / cell.surface_um2;
+        CellShape::sphericity;
     "roundness_extent_ratio", "1", ATLAS,
         "Volume over area times the geometric mean of the three principal lengths; 1/6 for balls",
         |cell| cell.volume_um3 / (cell.surface_um2 * cell.extents_principal_um.product().cbrt());
@@ -126,6 +131,24 @@ pub const SHAPE: &[Feature<CellShape>] = features![
         |cell| cell.distal_um.normalize().y;
     "orientation_z", "1", ATLAS, "Direction to the farthest surface point along the tissue's z",
         |cell| cell.distal_um.normalize().z;
+    "curvature_mean_per_um", "µm⁻¹", LEVEL_SETS,
+        "Mean curvature, averaged over the surface of the smoothed cell; 1/r for balls of radius r",
+        |cell| cell.curvature.mean_per_um;
+    "curvature_deviation_per_um", "µm⁻¹", LEVEL_SETS,
+        "Standard deviation of the mean curvature over the surface; 0 for balls",
+        |cell| cell.curvature.deviation_per_um;
+    "curvature_gauss_deviation_per_um2", "µm⁻²", LEVEL_SETS,
+        "Standard deviation of the Gaussian curvature over the surface; 0 for balls",
+        |cell| cell.curvature.gauss_deviation_per_um2;
+    "curvature_concave_share", "1", LEVEL_SETS,
+        "Share of the surface whose mean curvature is below 0: dents",
+        |cell| cell.curvature.concave_share;
+    "curvature_saddle_share", "1", LEVEL_SETS,
+        "Share of the surface whose Gaussian curvature is below 0: saddles, where dents and bulges meet",
+        |cell| cell.curvature.saddle_share;
+    "bending_energy", "1", WILLMORE,
+        "Integral of the squared mean curvature over the surface, over 4 pi; 1 for balls, more for all else",
+        |cell| cell.curvature.bending_energy;
     "n_neighbours", "count", ATLAS, "Number of cells that share a voxel face with the cell",
         |cell| cell.n_neighbours as f64;
     "contact_cells_um2", "µm²", ATLAS, "Area that touches other cells, by vector sums of voxel faces in small blocks",
@@ -134,6 +157,50 @@ pub const SHAPE: &[Feature<CellShape>] = features![
         |cell| cell.contact_outside_um2;
     "contact_border_um2", "µm²", FORMULA, "Area where the image ends and the cell may go on",
         |cell| cell.contact_border_um2;
+];
+
+/// The features of a cell's place among the others, in the order of their columns.
+pub const CONTEXT: &[Feature<CellContext>] = features![
+    "distance_to_tip_um", "µm", FORMULA,
+        "From the foremost point of all cells along the tissue's x back to the centroid",
+        |cell| cell.distance_to_tip_um;
+    "distance_to_axis_um", "µm", FORMULA,
+        "From the line along the tissue's x through the mean of all centroids to the centroid",
+        |cell| cell.distance_to_axis_um;
+    "distance_to_surface_um", "µm", FORMULA,
+        "From the centroid to the nearest point where a cell meets background",
+        |cell| cell.distance_to_surface_um;
+    "nearest_cell_um", "µm", FORMULA, "From the centroid to the nearest other one",
+        |cell| cell.nearest_cell_um;
+    "n_cells_nearby", "count", FORMULA, "Number of other cells whose centroids are within crowd_um",
+        |cell| cell.n_cells_nearby as f64;
+    "cells_per_1000um3", "10⁻³ µm⁻³", FORMULA,
+        "Local density: number over volume of the cell and those that it touches",
+        |cell| cell.cells_per_1000um3;
+    "contact_fraction", "1", FORMULA, "The part of all that the cell touches that is other cells",
+        |cell| cell.contact_fraction;
+    "n_contact_steps_to_outside", "count", FORMULA,
+        "Fewest contacts that lead to a cell that touches background; 0 for that one",
+        |cell| cell.n_contact_steps_to_outside;
+    "neighbours_volume_um3", "µm³", FORMULA,
+        "Mean volume_um3 of the cells that the cell touches, weighted by the area of contact",
+        |cell| cell.neighbours.volume_um3;
+    "neighbours_surface_um2", "µm²", FORMULA, "The same mean of surface_um2",
+        |cell| cell.neighbours.surface_um2;
+    "neighbours_sphericity_surface_ratio", "1", FORMULA,
+        "The same mean of sphericity_surface_ratio", |cell| cell.neighbours.sphericity;
+    "neighbours_extent_x_um", "µm", FORMULA, "The same mean of extent_x_um",
+        |cell| cell.neighbours.extents_tissue_um.x;
+    "neighbours_extent_y_um", "µm", FORMULA, "The same mean of extent_y_um",
+        |cell| cell.neighbours.extents_tissue_um.y;
+    "neighbours_extent_z_um", "µm", FORMULA, "The same mean of extent_z_um",
+        |cell| cell.neighbours.extents_tissue_um.z;
+    "distance_to_rosette_um", "µm", ROSETTES,
+        "From the centroid to the nearest centre of a rosette, where unusually many cells meet",
+        |cell| cell.distance_to_rosette_um;
+    "rosette_n_cells", "count", ROSETTES,
+        "Number of cells of the rosette to which the cell belongs; 0 if to none",
+        |cell| cell.rosette_n_cells as f64;
 ];
 
 /// The features of every channel, in the order of their columns, named after the channel and `_`.
@@ -170,6 +237,22 @@ pub const INTENSITY: &[Feature<Intensities>] = features![
     "polarity_um", "µm", POLARITY,
         "Distance from the centroid to the mean place of what is above the cell's mean",
         |channel| channel.polarity_um().norm();
+    "texture_contrast", "1", HARALICK,
+        "Mean squared difference between blocks of about texture_um and those beside them, in 16 levels over 5 standard deviations of the cell",
+        |channel| channel.texture().contrast;
+    "texture_dissimilarity", "1", HARALICK, "Mean difference between such blocks, in levels",
+        |channel| channel.texture().dissimilarity;
+    "texture_homogeneity", "1", HARALICK,
+        "Mean of 1 / (1 + squared difference) of such blocks; 1 where all are alike",
+        |channel| channel.texture().homogeneity;
+    "texture_energy", "1", HARALICK,
+        "Root of the sum of squares of the shares of all pairs of levels; large for few kinds of pairs",
+        |channel| channel.texture().energy;
+    "texture_entropy", "1", HARALICK,
+        "Entropy, in nats, of the shares of all pairs of levels; large for many kinds of pairs",
+        |channel| channel.texture().entropy;
+    "texture_correlation", "1", HARALICK, "Correlation between the levels of such blocks",
+        |channel| channel.texture().correlation;
 ];
 
 /// √(1 − b²/a²) of two of the principal lengths.
@@ -192,6 +275,9 @@ mod tests {
                 "µm" => "_um",
                 "µm²" => "_um2",
                 "µm³" => "_um3",
+                "µm⁻¹" => "_per_um",
+                "µm⁻²" => "_per_um2",
+                "10⁻³ µm⁻³" => "_per_1000um3",
                 _ => "",
             };
             assert!(feature.name.ends_with(ending), "{}", feature.name);

@@ -3,9 +3,12 @@
 //! The published features of this kind come from 2,000 random points of the surface and differ
 //! with every draw. Here the surface is the cell's mesh, and each mean is an integral over it.
 
+use std::f64::consts::PI;
+
 use nalgebra::{Matrix3, Point3, Vector3};
 use primordia_data::{ImageFrame, Rigid, TissueFrame};
 
+use crate::curvature::Curvature;
 use crate::mesh::Mesh;
 
 /// Everything from which the shape features of one cell follow.
@@ -22,12 +25,22 @@ pub struct CellShape {
     pub(crate) extents_principal_um: Vector3<f64>,
     /// From the centroid to the most distal point of the surface, in the tissue's frame.
     pub(crate) distal_um: Vector3<f64>,
+    /// From the centroid to the foremost point of the surface along the tissue's x.
+    pub(crate) front_um: f64,
     pub(crate) sphericity_deviation: f64,
     pub(crate) roundness_deviation: f64,
+    pub(crate) curvature: Curvature,
     pub(crate) contact_cells_um2: f64,
     pub(crate) contact_outside_um2: f64,
     pub(crate) contact_border_um2: f64,
     pub(crate) n_neighbours: usize,
+}
+
+impl CellShape {
+    /// The area of the ball with the cell's volume over the cell's area.
+    pub(crate) fn sphericity(&self) -> f64 {
+        (36.0 * PI * self.volume_um3.powi(2)).cbrt() / self.surface_um2
+    }
 }
 
 /// What the surface alone tells.
@@ -36,6 +49,7 @@ pub(crate) struct SurfaceShape {
     pub(crate) extents_tissue_um: Vector3<f64>,
     pub(crate) extents_principal_um: Vector3<f64>,
     pub(crate) distal_um: Vector3<f64>,
+    pub(crate) front_um: f64,
     pub(crate) sphericity_deviation: f64,
     pub(crate) roundness_deviation: f64,
 }
@@ -58,7 +72,8 @@ impl SurfaceShape {
         let vertices = || mesh.vertices().iter().map(|vertex| vertex - centroid_um);
         let axes = sums.covariance().symmetric_eigen().eigenvectors;
         let to_axes = axes.transpose();
-        let principal = spread(vertices().map(|vertex| to_axes * vertex));
+        let (low, high) = bounds(vertices().map(|vertex| to_axes * vertex));
+        let principal = high - low;
         let distal = vertices()
             .max_by(|a, b| a.norm_squared().total_cmp(&b.norm_squared()))
             .unwrap_or_default();
@@ -67,10 +82,12 @@ impl SurfaceShape {
         // Takes the ellipsoid of the principal lengths to the ball of radius 1.
         let to_ball = Matrix3::from_diagonal(&principal.map(|length| 2.0 / length)) * to_axes;
         let rotation = to_tissue.rotation();
+        let (low, high) = bounds(vertices().map(|vertex| rotation * vertex));
         let deviations = deviations(&patches, &sums, &to_ball);
         Self {
             area_um2: sums.area,
-            extents_tissue_um: spread(vertices().map(|vertex| rotation * vertex)),
+            extents_tissue_um: high - low,
+            front_um: high.x,
             extents_principal_um: sorted,
             distal_um: to_tissue.vector(&distal),
             sphericity_deviation: deviations[0],
@@ -136,9 +153,8 @@ fn deviations(patches: &[Patch], sums: &Sums, to_ball: &Matrix3<f64>) -> [f64; 2
     [1.0 - from_ball / sums.area, 1.0 - from_ellipsoid / sums.area]
 }
 
-/// Largest minus smallest coordinate, per axis.
-fn spread(points: impl Iterator<Item = Vector3<f64>>) -> Vector3<f64> {
+/// The smallest and the largest coordinate, per axis.
+fn bounds(points: impl Iterator<Item = Vector3<f64>>) -> (Vector3<f64>, Vector3<f64>) {
     let start = (Vector3::repeat(f64::INFINITY), Vector3::repeat(f64::NEG_INFINITY));
-    let (low, high) = points.fold(start, |(low, high), point| (low.inf(&point), high.sup(&point)));
-    high - low
+    points.fold(start, |(low, high), point| (low.inf(&point), high.sup(&point)))
 }

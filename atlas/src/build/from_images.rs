@@ -159,8 +159,12 @@ fn columns(cells: &[&SpecimenCells]) -> Vec<Column> {
         Some(confidence) => confidence.iter().map(|&value| f64::from(value)).collect(),
         None => vec![f64::NAN; c.labels.len()],
     });
+    let rosette = cells
+        .iter()
+        .flat_map(|c| c.rosettes.iter().map(|number| number.map_or(f64::NAN, f64::from)));
     vec![
         Column::number("image_label", label.collect()),
+        Column::number("rosette", rosette.collect()),
         Column::text("quality", quality.collect()),
         Column::number("whole_cell_probability", confidence.collect()),
     ]

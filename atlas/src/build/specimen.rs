@@ -31,7 +31,7 @@ pub const SHAPE: &str = "shape";
 pub struct SpecimenCells {
     /// The label of each cell.
     pub labels: Vec<u32>,
-    /// Engineered features of the shape.
+    /// Engineered features of the shape, and of the place among the other cells.
     pub features: Columns,
     /// Brightness of every channel.
     pub intensities: Columns,
@@ -46,6 +46,8 @@ pub struct SpecimenCells {
     pub quality: Vec<String>,
     /// Whether each cell is whole, as far as one can tell.
     pub whole: Vec<bool>,
+    /// The number of the rosette to which each cell belongs; none for most.
+    pub rosettes: Vec<Option<u32>>,
     /// Which rows touch, and the area in µm².
     pub contacts: Vec<(usize, usize, f64)>,
     /// Landmarks about each cell's centroid along the tissue's axes, x, y, z in µm, by what they
@@ -206,7 +208,7 @@ fn compute(
     for (channel, clouds) in proteins.iter().zip(&sampled.proteins) {
         landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
     }
-    let cells = summed_up(&labels, measured, confidence, landmarks, &registration, inputs.all());
+    let cells = summed_up(&labels, &measured, confidence, landmarks, &registration, inputs.all())?;
     Ok(SpecimenCells { unmixing, ..cells })
 }
 
@@ -345,23 +347,24 @@ fn compact(
 
 fn summed_up(
     labels: &Labels,
-    measured: Measured,
+    measured: &Measured,
     confidence: Option<Vec<f32>>,
     landmarks: BTreeMap<String, Vec<Vec<[f32; 3]>>>,
     registration: &TissueRegistration,
     input_hash: String,
-) -> SpecimenCells {
+) -> Result<SpecimenCells> {
     let triples = |points: &[Point3<f64>]| points.iter().map(|p| [p.x, p.y, p.z]).collect();
     let matrix = registration.image_to_tissue.to_matrix();
-    SpecimenCells {
+    Ok(SpecimenCells {
         labels: labels.cells().to_vec(),
-        features: Columns::of(&measured.table),
+        features: Columns::of(&measured.table.beside(&measured.context)?),
         intensities: Columns::of(&measured.intensity),
         image_um: triples(&measured.centroids_image_um),
         tissue_um: triples(&measured.centroids_tissue_um),
         confidence,
         quality: measured.quality.iter().map(|cell| cell.reasons().join("; ")).collect(),
         whole: measured.quality.iter().map(is_whole).collect(),
+        rosettes: measured.rosette_numbers(),
         contacts: measured.contacts.iter().map(|c| (c.a, c.b, c.area_um2)).collect(),
         landmarks,
         image_to_tissue: std::array::from_fn(|index| matrix[index]),
@@ -371,7 +374,7 @@ fn summed_up(
         voxel_size_um: labels.volume().voxel_size().um(),
         unmixing: None,
         input_hash,
-    }
+    })
 }
 
 fn is_whole(cell: &CellQuality) -> bool {

@@ -2,7 +2,7 @@
 
 use std::io::{Result, Write};
 
-use primordia_features::registry::{Description, Feature, INTENSITY, SHAPE};
+use primordia_features::registry::{CONTEXT, Description, Feature, INTENSITY, SHAPE};
 use serde_json::json;
 
 /// Characters across.
@@ -10,10 +10,11 @@ const WIDTH: usize = 100;
 /// What stands before the names of features that every channel has.
 const CHANNEL: &str = "CHANNEL_";
 
-/// Writes every feature of a cell, then those of every channel, with unit, definition and source.
+/// Writes every feature of a cell and its place, then those of every channel, with unit, definition and source.
 pub(super) fn write_features(out: &mut impl Write) -> Result<()> {
-    let (shape, channel) = (described(SHAPE, ""), described(INTENSITY, CHANNEL));
-    let all = || shape.iter().chain(&channel);
+    let (shape, context) = (described(SHAPE, ""), described(CONTEXT, ""));
+    let channel = described(INTENSITY, CHANNEL);
+    let all = || shape.iter().chain(&context).chain(&channel);
     let mut sources: Vec<&str> = Vec::new();
     for (_, feature) in all() {
         if !sources.contains(&feature.citation) {
@@ -25,7 +26,11 @@ pub(super) fn write_features(out: &mut impl Write) -> Result<()> {
         width(|(name, _)| name.chars().count()),
         width(|(_, feature)| feature.unit.chars().count()),
     ];
-    let parts = [("Shape", &shape), ("Brightness, of every channel of the image", &channel)];
+    let parts = [
+        ("Shape", &shape),
+        ("Place among the other cells", &context),
+        ("Brightness, of every channel of the image", &channel),
+    ];
     for (title, features) in parts {
         writeln!(out, "{title}\n{}", "─".repeat(WIDTH))?;
         for (name, feature) in features {
@@ -44,7 +49,8 @@ pub(super) fn write_features(out: &mut impl Write) -> Result<()> {
 
 /// Writes the same as a JSON list, an object per line.
 pub(super) fn write_features_json(out: &mut impl Write) -> Result<()> {
-    let (shape, channel) = (described(SHAPE, ""), described(INTENSITY, CHANNEL));
+    let (shape, context) = (described(SHAPE, ""), described(CONTEXT, ""));
+    let channel = described(INTENSITY, CHANNEL);
     let object = |(name, feature): &(String, Description), per_channel: bool| {
         let Description { unit, definition, citation, .. } = feature;
         json!({
@@ -52,8 +58,8 @@ pub(super) fn write_features_json(out: &mut impl Write) -> Result<()> {
             "per_channel": per_channel,
         })
     };
-    let shape = shape.iter().map(|feature| object(feature, false));
-    let objects: Vec<String> = shape
+    let cell = shape.iter().chain(&context).map(|feature| object(feature, false));
+    let objects: Vec<String> = cell
         .chain(channel.iter().map(|feature| object(feature, true)))
         .map(|object| format!("  {object}"))
         .collect();
@@ -130,7 +136,7 @@ mod tests {
         let list = list.as_array().unwrap();
         assert_eq!(list.len(), registry::all().count());
         assert_eq!(list[0]["name"], "volume_um3");
-        assert_eq!(list[list.len() - 1]["name"], "CHANNEL_polarity_um");
+        assert_eq!(list[list.len() - 1]["name"], "CHANNEL_texture_correlation");
         assert_eq!(list[list.len() - 1]["per_channel"], true);
     }
 

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use polars::prelude::DataFrame;
 use primordia::export::{TableFormat, export_table};
-use primordia::measured::measured_table;
+use primordia::measured::{measured_table, measured_table_with_neighbours};
+use primordia::noise::noise_table;
 
 use super::feature_list::{write_features, write_features_json};
 use super::labelled::Labelled;
@@ -14,13 +16,16 @@ use super::output::check_folder;
 
 /// Measure every cell of a label image
 ///
-/// Writes a table with a row per cell: its place, its shape, what is wrong with it, and with --image its
-/// brightness in every channel, whole and in parts (the membrane is the outermost 0.3 µm). Directions are
-/// those of the image; `primordia build` measures along the tissue. What cannot be measured is empty.
+/// Writes a table with a row per cell: its shape, its place among the others, what is wrong with it, and
+/// with --image its brightness and texture in every channel, whole and in parts (the membrane is the
+/// outermost 0.3 µm). Directions are those of the image; `primordia build` measures along the tissue. What
+/// cannot be measured is empty.
 #[derive(Args)]
 #[command(after_help = "Examples:
   primordia features labels.ome.tif -o cells.csv
   primordia features labels.ome.tif --image embryo.ome.tif -o cells.parquet
+  primordia features labels.ome.tif --neighbours -o cells.csv
+  primordia features labels.ome.tif --noise noise.csv   # how far each feature moves by chance
   primordia features --list                     # what each column is, and who defined it")]
 pub(super) struct Features {
     /// Label image to read (.tif, .tiff, .h5)
@@ -29,10 +34,20 @@ pub(super) struct Features {
     #[command(flatten)]
     labelled: Labelled,
     /// Table to write (.csv, .tsv, .parquet or .json)
-    #[arg(long, short, value_name = "TABLE", required_unless_present = "list")]
+    #[arg(long, short, value_name = "TABLE", required_unless_present_any = ["list", "noise"])]
     output: Option<PathBuf>,
+    /// Add, for every feature, its mean over the cells that a cell touches (`neighbours_FEATURE`)
+    #[arg(long, requires = "output")]
+    neighbours: bool,
+    /// Also write how noisy each feature is: the cells are laid on shifted grids, and measured again
+    #[arg(long, value_name = "TABLE")]
+    noise: Option<PathBuf>,
+    /// How often, for --noise
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "noise",
+          value_parser = clap::value_parser!(u16).range(2..))]
+    repeats: u16,
     /// List all features: name, unit, definition and source
-    #[arg(long, conflicts_with_all = ["labels", "output", "image"])]
+    #[arg(long, conflicts_with_all = ["labels", "output", "image", "neighbours", "noise"])]
     list: bool,
     /// List them as JSON
     #[arg(long, requires = "list")]
@@ -41,25 +56,40 @@ pub(super) struct Features {
 
 impl Features {
     pub(super) fn run(&self, quiet: bool) -> anyhow::Result<()> {
-        match (&self.labels, &self.output) {
-            (Some(labels), Some(output)) => self.measure(labels, output, quiet),
-            _ if self.json => Ok(write_features_json(&mut stdout().lock())?),
-            _ => Ok(write_features(&mut stdout().lock())?),
+        match &self.labels {
+            Some(labels) => self.measure(labels, quiet),
+            None if self.json => Ok(write_features_json(&mut stdout().lock())?),
+            None => Ok(write_features(&mut stdout().lock())?),
         }
     }
 
-    fn measure(&self, labels: &Path, output: &Path, quiet: bool) -> anyhow::Result<()> {
-        check_folder(output)?;
-        TableFormat::of(output)?;
+    fn measure(&self, labels: &Path, quiet: bool) -> anyhow::Result<()> {
+        for path in self.output.iter().chain(&self.noise) {
+            check_folder(path)?;
+            TableFormat::of(path)?;
+        }
         let (cells, image) = self.labelled.read(labels)?;
-        let mut table = measured_table(&cells, image.as_ref())
-            .with_context(|| format!("cannot measure {}", labels.display()))?;
-        export_table(output, &mut table)
-            .with_context(|| format!("cannot write {}", output.display()))?;
-        if !quiet {
-            let n_columns = table.width();
-            println!("{} cells, {n_columns} columns in {}", cells.n_cells(), output.display());
+        let cannot = || format!("cannot measure {}", labels.display());
+        if let Some(output) = &self.output {
+            let measure =
+                if self.neighbours { measured_table_with_neighbours } else { measured_table };
+            let table = measure(&cells, image.as_ref()).with_context(cannot)?;
+            let what = format!("{} cells, {} columns", cells.n_cells(), table.width());
+            write(output, table, &what, quiet)?;
+        }
+        if let Some(noise) = &self.noise {
+            let table = noise_table(&cells, self.repeats.into()).with_context(cannot)?;
+            let what = format!("noise of {} features", table.height());
+            write(noise, table, &what, quiet)?;
         }
         Ok(())
     }
+}
+
+fn write(path: &Path, mut table: DataFrame, what: &str, quiet: bool) -> anyhow::Result<()> {
+    export_table(path, &mut table).with_context(|| format!("cannot write {}", path.display()))?;
+    if !quiet {
+        println!("{what} in {}", path.display());
+    }
+    Ok(())
 }

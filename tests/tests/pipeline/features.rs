@@ -8,11 +8,12 @@ use serde_json::Value;
 use super::exploded::{said, write_phantom};
 
 /// Columns that say which cell a row is, or what is wrong with it.
-const NO_FEATURES: [&str; 8] = [
+const NO_FEATURES: [&str; 9] = [
     "cell",
     "image_x_um",
     "image_y_um",
     "image_z_um",
+    "rosette",
     "n_voxels",
     "n_pieces",
     "touches_border",

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use primordia_features::MeasureParams;
-use primordia_features::registry::{Feature, INTENSITY, SHAPE};
+use primordia_features::registry::{CONTEXT, Feature, INTENSITY, SHAPE};
 use primordia_tests::repository;
 
 /// Checks that the file `name` of the repository holds `wanted`, or writes it.
@@ -25,7 +25,7 @@ fn golden_page_of_features() {
 }
 
 fn page_of_features() -> String {
-    let membrane_um = MeasureParams::default().membrane_um;
+    let MeasureParams { membrane_um, texture_um, crowd_um, .. } = MeasureParams::default();
     format!(
         "# Features\n\
          What Primordia measures of a cell. `primordia build` measures it of every cell of an atlas, along the axes of \
@@ -38,14 +38,29 @@ fn page_of_features() -> String {
          Names end with the unit; the unit 1 is that of pure numbers. Sides of voxels may differ: all lengths are \
          physical. What cannot be measured is empty, never a guess.\n\n\
          ## Shape\n{}\n\
+         Curvatures are those of the smoothed cell, evened out over about two voxels: a bend that is sharper than that \
+         is not seen.\n\n\
+         ## Place among the other cells\n\
+         The tip and the axis are those of the tissue in an atlas, and of the image's x in `primordia features`. Cells \
+         within {crowd_um} µm crowd a cell (`crowd_um`). `primordia features --neighbours` adds the mean over neighbours of \
+         every other feature, as `neighbours_FEATURE`; in an atlas, a query of the table `contacts` gives it.\n\n{}\n\
+         A rosette is found where more cells come near a point, for the size of the cells, than packed cells do: no \
+         axis, no marker and no threshold is asked for. In 30 phantoms of the zebrafish's lateral line primordium that \
+         had no part in its making it finds 90 of 90 and nothing else, in 30 phantoms without constriction one. Where \
+         cells of very different sizes lie side by side (as in a plant ovule) it finds what are no rosettes. The column \
+         `rosette` numbers them (1, 2, …), and is empty for cells that belong to none.\n\n\
          ## Brightness\n\
          For every channel of the image; the name of the column begins with that of the channel, as in \
-         `actin_mean_whole`. The membrane of a cell is its outermost {membrane_um} µm (`membrane_um`).\n\n{}\n\
+         `actin_mean_whole`. The membrane of a cell is its outermost {membrane_um} µm (`membrane_um`).\n\n\
+         Texture has a scale: a channel is first averaged over blocks of voxels that are as near to cubes of \
+         {texture_um} µm as whole voxels allow (`texture_um`), so that neither longer nor finer voxels make another \
+         texture. Pairs of blocks one step apart in all 13 directions of a grid in 3D are counted together.\n\n{}\n\
          ## Place and quality\n\
          The table of `primordia features` begins with `cell` (the label) and the centroid `image_x_um`, `image_y_um`, \
-         `image_z_um`, and ends with `n_voxels`, `n_pieces` (1 for a sound cell), `touches_border` (part of the cell may \
+         `image_z_um`, and ends with `rosette`, `n_voxels`, `n_pieces` (1 for a sound cell), `touches_border` (part of the cell may \
          be missing) and `quality`: `sound`, or what is wrong.\n",
         table_of(SHAPE, ""),
+        table_of(CONTEXT, ""),
         table_of(INTENSITY, "CHANNEL_"),
     )
 }
