@@ -32,18 +32,23 @@ pub(crate) fn even_out(evidence: &mut Volume<f32>, noise: &NoiseMap, range_um: f
             *strength = strength.max(ABOVE_NOISE * noise).max(OF_STRONGEST * strongest);
         }
     }
-    let strength = Enlarged::new(&strength, factors);
+    divide(evidence, &strength, factors);
+    Ok(())
+}
+
+/// Divides evidence by what is usual, on a grid that is coarser by `factors`.
+pub(crate) fn divide(evidence: &mut Volume<f32>, usual: &Volume<f32>, factors: [usize; 3]) {
+    let usual = Enlarged::new(usual, factors);
     let [_, n_y, n_x] = evidence.shape();
     if let Some(voxels) = evidence.voxels_mut().as_slice_mut() {
         voxels.par_chunks_mut(n_x).enumerate().for_each_init(
             || vec![0.0; n_x],
-            |usual, (row, evidence)| {
-                strength.row(row / n_y, row % n_y, usual);
-                evidence.iter_mut().zip(usual).for_each(|(evidence, usual)| *evidence /= *usual);
+            |usual_row, (row, evidence)| {
+                usual.row(row / n_y, row % n_y, usual_row);
+                evidence.iter_mut().zip(usual_row).for_each(|(value, usual)| *value /= *usual);
             },
         );
     }
-    Ok(())
 }
 
 fn quantile(values: &[f32], share: f64) -> f32 {
@@ -52,12 +57,14 @@ fn quantile(values: &[f32], share: f64) -> f32 {
     *values.select_nth_unstable_by(at, f32::total_cmp).1
 }
 
-fn coarse_factors<T>(volume: &Volume<T>, range_um: f64) -> [usize; 3] {
+/// How many voxels become one of a grid that shows what changes over `range_um`.
+pub(crate) fn coarse_factors<T>(volume: &Volume<T>, range_um: f64) -> [usize; 3] {
     let (um, shape) = (volume.voxel_size().um(), volume.shape());
     [0, 1, 2].map(|axis| ((range_um / 4.0 / um[axis]) as usize).clamp(1, shape[axis]))
 }
 
-fn local_strength(
+/// The mean of the evidence about `range_um` around, weighted by itself.
+pub(crate) fn local_strength(
     evidence: &Volume<f32>,
     factors: [usize; 3],
     range_um: f64,

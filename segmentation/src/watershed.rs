@@ -87,13 +87,16 @@ fn flood_walled<L: Copy + Into<usize> + Sync>(
     waiting.add(first_shore(&labels, &grid), &level_of);
     while let Some(shore) = waiting.next_shore() {
         if shore.len() < WORTH_SHARING {
-            waiting.add(advance(&shore, &labels, &grid), &level_of);
+            waiting.add(take(&shore, |_| FREE, &labels, &grid), &level_of);
         } else {
             claim(&shore, &labels, &grid);
             let reached: Vec<Vec<u32>> = shore
                 .par_chunks(WORTH_SHARING / 4)
                 .enumerate()
-                .map(|(chunk, part)| take_claims(part, chunk * WORTH_SHARING / 4, &labels, &grid))
+                .map(|(chunk, part)| {
+                    let first = FIRST_CLAIM + (chunk * WORTH_SHARING / 4) as u32;
+                    take(part, |place| first + place as u32, &labels, &grid)
+                })
                 .collect();
             for reached in reached {
                 waiting.add(reached, &level_of);
@@ -135,21 +138,6 @@ fn first_shore(labels: &[AtomicU32], grid: &Grid) -> Vec<u32> {
     rows.concat()
 }
 
-/// Labels the free neighbours of the shore; gives them in order.
-fn advance(shore: &[u32], labels: &[AtomicU32], grid: &Grid) -> Vec<u32> {
-    let mut reached = Vec::with_capacity(shore.len());
-    for &voxel in shore {
-        let label = labels[voxel as usize].load(Relaxed);
-        grid.for_neighbours(voxel, |near| {
-            if labels[near as usize].load(Relaxed) == FREE {
-                labels[near as usize].store(label, Relaxed);
-                reached.push(near);
-            }
-        });
-    }
-    reached
-}
-
 /// Marks every free neighbour of the shore with the place of the first voxel that touches it.
 fn claim(shore: &[u32], labels: &[AtomicU32], grid: &Grid) {
     shore.par_iter().enumerate().with_min_len(WORTH_SHARING / 4).for_each(|(place, &voxel)| {
@@ -162,14 +150,19 @@ fn claim(shore: &[u32], labels: &[AtomicU32], grid: &Grid) {
     });
 }
 
-/// Labels what a part of the shore, from place `first` on, has claimed; gives it in order.
-fn take_claims(part: &[u32], first: usize, labels: &[AtomicU32], grid: &Grid) -> Vec<u32> {
-    let mut reached = Vec::with_capacity(part.len());
-    for (place, &voxel) in (first..).zip(part) {
-        let mine = FIRST_CLAIM + place as u32;
+/// Labels the neighbours that wait for the voxel of the shore at each place under a number; gives them in order.
+fn take(
+    shore: &[u32],
+    number: impl Fn(usize) -> u32,
+    labels: &[AtomicU32],
+    grid: &Grid,
+) -> Vec<u32> {
+    let mut reached = Vec::with_capacity(shore.len());
+    for (place, &voxel) in shore.iter().enumerate() {
+        let number = number(place);
         let label = labels[voxel as usize].load(Relaxed);
         grid.for_neighbours(voxel, |near| {
-            if labels[near as usize].load(Relaxed) == mine {
+            if labels[near as usize].load(Relaxed) == number {
                 labels[near as usize].store(label, Relaxed);
                 reached.push(near);
             }
@@ -334,7 +327,7 @@ mod tests {
         let mut waiting = Waiting::default();
         waiting.add(first_shore(&labels, &grid), &level_of);
         while let Some(shore) = waiting.next_shore() {
-            waiting.add(advance(&shore, &labels, &grid), &level_of);
+            waiting.add(take(&shore, |_| FREE, &labels, &grid), &level_of);
         }
         let voxels = labels.into_iter().map(AtomicU32::into_inner).collect();
         volume([dim.0, dim.1, dim.2], voxels)

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::gaussian::gaussian;
 use crate::resample::{Enlarged, shrink};
+use crate::strength::coarse_factors;
 
 /// Mean and deviation are taken over Gaussian surroundings of this standard deviation.
 const RANGE_UM: f64 = 6.0;
@@ -16,9 +17,7 @@ const CUT: [f32; 2] = [-4.0, 8.0];
 
 /// How many standard deviations of its surroundings each voxel is above their mean, cut to −4 to 8.
 pub(crate) fn standardised(image: &Volume<f32>) -> Result<Volume<f32>> {
-    let (um, shape) = (image.voxel_size().um(), image.shape());
-    let factors =
-        [0, 1, 2].map(|axis| ((RANGE_UM / 4.0 / um[axis]) as usize).clamp(1, shape[axis]));
+    let factors = coarse_factors(image, RANGE_UM);
     // Squares are taken about the mean of all, so that a large offset costs no digits.
     let total: f64 = image.as_slice().iter().map(|&value| f64::from(value)).sum();
     let base = (total / image.n_voxels() as f64) as f32;
@@ -34,7 +33,7 @@ pub(crate) fn standardised(image: &Volume<f32>) -> Result<Volume<f32>> {
         }
     }
     let (mean, deviation) = (Enlarged::new(&mean, factors), Enlarged::new(&deviation, factors));
-    let [_, n_y, n_x] = shape;
+    let [_, n_y, n_x] = image.shape();
     let mut out = image.clone();
     if let Some(voxels) = out.voxels_mut().as_slice_mut() {
         voxels.par_chunks_mut(n_x).enumerate().for_each_init(

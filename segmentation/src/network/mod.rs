@@ -90,7 +90,7 @@ impl Boundary {
     /// # Errors
     /// As [`Boundary::probability`].
     pub fn evidence(&self, image: &Volume<f32>) -> Result<Volume<f32>> {
-        evidence::evened(&self.probability(image)?)
+        evidence::evened(self.probability(image)?)
     }
 }
 

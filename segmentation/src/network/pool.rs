@@ -68,26 +68,21 @@ impl Blocks {
     }
 
     fn largest(&self, image: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; self.shape(self.coarse).elem_count()];
-        self.for_coarse_rows(&mut out, |out, rows| {
-            out.fill(f32::NEG_INFINITY);
-            for &row in rows {
-                let row = &image[row..][..self.fine[2]];
-                for (out, block) in out.iter_mut().zip(row.chunks(self.factors[2])) {
-                    *out = block.iter().copied().fold(*out, f32::max);
-                }
-            }
-        });
-        out
+        self.folded(image, f32::NEG_INFINITY, f32::max)
     }
 
     fn sums(&self, image: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; self.shape(self.coarse).elem_count()];
+        self.folded(image, 0.0, |sum, value| sum + value)
+    }
+
+    /// Each block's values, one after another put together with what came before.
+    fn folded(&self, image: &[f32], first: f32, fold: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
+        let mut out = vec![first; self.shape(self.coarse).elem_count()];
         self.for_coarse_rows(&mut out, |out, rows| {
             for &row in rows {
                 let row = &image[row..][..self.fine[2]];
                 for (out, block) in out.iter_mut().zip(row.chunks(self.factors[2])) {
-                    *out += block.iter().sum::<f32>();
+                    *out = block.iter().copied().fold(*out, &fold);
                 }
             }
         });

@@ -46,7 +46,7 @@ struct Face {
 
 /// The faces within the profile of a boundary, the nearest first.
 fn faces_around(um: [f64; 3]) -> Vec<Face> {
-    let widths = um.map(|um| WIDTH_UM.max(WIDTH_VOXELS * um) / um);
+    let widths = um.map(|um| WIDTH_VOXELS.max(WIDTH_UM / um)); // in voxels: 0.6 is 0.6, without rounding
     let reach = widths.map(|width| (END * width).ceil() as isize);
     let mut faces = Vec::new();
     for z in -reach[0]..=reach[0] {
@@ -107,7 +107,7 @@ mod tests {
             let (shape, um) = ([3, 4, 5], [um.0, um.1, um.1]);
             let labels = sized_volume(shape, labels, um);
             let of = labels.voxels();
-            let widths = um.map(|um| 0.3_f64.max(0.6 * um));
+            let widths = um.map(|um| 0.6_f64.max(0.3 / um)); // in voxels
             let found = boundaries(&labels);
             for (here, &value) in found.voxels().indexed_iter() {
                 let mut least = f64::INFINITY;
@@ -122,7 +122,7 @@ mod tests {
                         let here = [here.0, here.1, here.2];
                         let square = (0..3).map(|a| {
                             let away = 0.5 * (near[a] + far[a]) as f64 - here[a] as f64;
-                            (away * um[a] / widths[a]).powi(2)
+                            (away / widths[a]).powi(2)
                         });
                         least = least.min(square.sum());
                     }
