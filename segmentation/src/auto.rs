@@ -15,7 +15,7 @@ use crate::merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
 use crate::network::Boundary;
 use crate::refine::FullGrid;
 use crate::regions::{local_minima, region_graph};
-use crate::resample::shrink;
+use crate::resample::{factors_up_to, shrink};
 use crate::segmentation::{Segmentation, Threshold, label_sizes, rename};
 use crate::sheet::{SheetFilter, SheetScale, Sheets};
 use crate::strength::{NoiseMap, choose_width, even_out};
@@ -74,7 +74,7 @@ where
     T: Copy + Into<f32> + Send + Sync,
 {
     let width_um = sheet_width(membrane, params)?;
-    let factors = working_factors(membrane, width_um);
+    let factors = factors_up_to(membrane, width_um);
     let image = shrink(membrane, factors, Into::into)?;
     let range = finite_range(&image)?;
     let sheets = sheets(image, SheetScale::for_width(width_um))?;
@@ -95,7 +95,7 @@ where
     T: Copy + Into<f32> + Send + Sync,
 {
     let width_um = sheet_width(membrane, params)?;
-    let factors = working_factors(membrane, params.membrane_um);
+    let factors = factors_up_to(membrane, params.membrane_um);
     let image = shrink(membrane, factors, Into::into)?;
     let range = finite_range(&image)?;
     let learned = network.evidence(&image)?;
@@ -155,7 +155,7 @@ where
     params.check()?;
     finite_range(membrane)?;
     let membrane_um = params.membrane_um;
-    let factors = working_factors(membrane, membrane_um);
+    let factors = factors_up_to(membrane, membrane_um);
     let image = shrink(membrane, factors, Into::into)?;
     let side_um = image.voxel_size().um().into_iter().fold(f64::INFINITY, f64::min);
     let least_um = membrane_um.max(1.1 * side_um);
@@ -170,13 +170,6 @@ fn sheets(image: Volume<f32>, scale: SheetScale) -> Result<Sheets> {
     drop((image, filter));
     even_out(&mut sheets.evidence, &noise, 20.0 * scale.fine_um)?;
     Ok(sheets)
-}
-
-/// How many voxels along each axis make one of the working grid: fine enough for a membrane.
-fn working_factors<T>(image: &Volume<T>, membrane_um: f64) -> [usize; 3] {
-    let shape = image.shape();
-    let um = image.voxel_size().um();
-    [0, 1, 2].map(|axis| ((membrane_um / um[axis] * 1.01) as usize).clamp(1, shape[axis]))
 }
 
 /// Evidence in whole steps, for the flood.

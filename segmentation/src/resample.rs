@@ -6,6 +6,13 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 
+/// How many voxels along each axis make one of at most `length_um`, but for rounding.
+pub(crate) fn factors_up_to<T>(volume: &Volume<T>, length_um: f64) -> [usize; 3] {
+    const ROUNDING: f64 = 1.01;
+    let (um, shape) = (volume.voxel_size().um(), volume.shape());
+    [0, 1, 2].map(|axis| ((length_um / um[axis] * ROUNDING) as usize).clamp(1, shape[axis]))
+}
+
 /// The mean of each block of `factors` voxels (z, y, x); blocks at the far borders may be cut.
 pub(crate) fn shrink<T: Copy + Sync>(
     volume: &Volume<T>,

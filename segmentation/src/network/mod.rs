@@ -27,6 +27,7 @@ pub use training::{Recipe, Training, Validation, ValidationCrops, n_weights};
 use primordia_data::Volume;
 
 use crate::error::Result;
+use crate::resample::factors_up_to;
 use unet::UNet;
 use weights::Tensors;
 
@@ -96,6 +97,5 @@ impl Boundary {
 
 /// How many voxels along z, y and x the network wants merged into one.
 pub fn working_grid<T>(image: &Volume<T>) -> [usize; 3] {
-    let (um, shape) = (image.voxel_size().um(), image.shape());
-    [0, 1, 2].map(|axis| ((WORKING_UM / um[axis] * 1.01) as usize).clamp(1, shape[axis]))
+    factors_up_to(image, WORKING_UM)
 }
