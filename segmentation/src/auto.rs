@@ -34,9 +34,10 @@ pub struct Auto {
     pub parting: f64,
 }
 
-/// Cells are at least this share of the usual volume, and larger than this one if no sheets enclose them.
+/// Cells are at least this share of the usual volume.
 const SMALLEST: f64 = 0.1;
-const SMALLEST_OPEN: f64 = 0.5;
+/// Below this share of the usual volume, the smaller a piece, the stronger the sheets that make it a cell.
+const SMALL: f64 = 0.5;
 /// Seeds are the minima of the evidence smoothed by this many widths of a sheet: several in each cell.
 const SEED_WIDTHS: f64 = 1.5;
 /// Two witnesses seldom see a membrane at its strongest at the same voxel: this much of both is as usual.
@@ -61,6 +62,17 @@ impl Auto {
             }
         }
         Ok(())
+    }
+
+    /// The evidence in its weakest face that makes a piece of this share of the usual volume a cell: small pieces are
+    /// seldom cells, so that they need more of it.
+    fn needed(&self, relative_volume: f64) -> f64 {
+        const GROWTH: f64 = 0.3;
+        if relative_volume < SMALL {
+            self.parting * (SMALL / relative_volume).powf(GROWTH)
+        } else {
+            0.0
+        }
     }
 }
 
@@ -201,10 +213,11 @@ impl Cells {
         let usual_um3 = first.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3));
         let joined = graph.grouped(&merged.groups, merged.n_groups());
         let least_um3 = params.min_volume_um3.max(SMALLEST * usual_um3);
-        let merged = merged.then(&absorb(&joined, &first.volume_um3, |volume_um3, around| {
-            let is_open = around < params.parting;
-            volume_um3 < least_um3 || (is_open && volume_um3 < SMALLEST_OPEN * usual_um3)
-        }));
+        let merged =
+            merged.then(&absorb(&joined, &first.volume_um3, |volume_um3, around, weakest| {
+                let seen = around.mean().min(weakest.with(assumed).mean());
+                volume_um3 < least_um3 || seen < params.needed(volume_um3 / usual_um3)
+            }));
         let extent = Extent::new(&merged, &region_um3, &border, graph);
         let seen = evidence_of(graph, &merged, assumed);
         let mut evidence = Vec::new();

@@ -169,10 +169,13 @@ impl Merged {
     }
 }
 
-/// Joins every region that `is_crumb`, told its size (in the units of `sizes`) and the mean evidence on all of its
-/// faces, smallest first, to the neighbour that the weakest evidence parts it from; regions without
-/// neighbours stay.
-pub fn absorb(graph: &RegionGraph, sizes: &[f64], is_crumb: impl Fn(f64, f64) -> bool) -> Merged {
+/// Joins every region that `is_crumb`, told its size (in the units of `sizes`), all of its faces together and the
+/// weakest of them, smallest first, to the neighbour behind that weakest face; regions without neighbours stay.
+pub fn absorb(
+    graph: &RegionGraph,
+    sizes: &[f64],
+    is_crumb: impl Fn(f64, Face, Face) -> bool,
+) -> Merged {
     let mut near = graph.neighbours();
     let mut sizes = sizes.to_vec();
     let mut parents: Vec<u32> = (0..graph.n_regions as u32).collect();
@@ -181,7 +184,8 @@ pub fn absorb(graph: &RegionGraph, sizes: &[f64], is_crumb: impl Fn(f64, f64) ->
     for gone in order {
         let around = near[gone].values().fold(Face::default(), |sum, &face| sum.with(face));
         let weakest = near[gone].iter().min_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
-        let Some((&kept, _)) = weakest.filter(|_| is_crumb(sizes[gone], around.mean())) else {
+        let Some((&kept, _)) = weakest.filter(|(_, face)| is_crumb(sizes[gone], around, **face))
+        else {
             continue;
         };
         parents[gone] = kept;
@@ -298,9 +302,9 @@ mod tests {
         let mut graph = RegionGraph::new(4);
         graph.add(0, 1, Face { evidence: 2.0, area_um2: 1.0 });
         graph.add(1, 2, Face { evidence: 1.0, area_um2: 1.0 });
-        let merged = absorb(&graph, &[9.0, 1.0, 9.0, 1.0], |size, _| size < 2.0);
+        let merged = absorb(&graph, &[9.0, 1.0, 9.0, 1.0], |size, _, _| size < 2.0);
         assert_eq!(merged.groups, [0, 1, 1, 2]);
-        let open = absorb(&graph, &[9.0, 1.0, 9.0, 1.0], |_, around| around < 1.2);
+        let open = absorb(&graph, &[9.0, 1.0, 9.0, 1.0], |_, around, _| around.mean() < 1.2);
         assert_eq!(open.groups, [0, 1, 1, 2]); // region 2 has only the face of evidence 1
     }
 
