@@ -2,7 +2,7 @@
 //!
 //! Sheets are enhanced ([`crate::sheet`]) and evened out by the strength of the sheets around; a
 //! watershed cuts the image into far more regions than cells; regions part only where a sheet lies in
-//! the face between them ([`crate::merge`]); what is far larger than a cell is background.
+//! the face between them ([`Partition`]); what is far larger than a cell is background.
 
 use primordia_data::{Labels, Volume};
 use rayon::prelude::*;
@@ -12,6 +12,7 @@ use crate::error::{Result, SegmentError};
 use crate::gaussian::gaussian;
 use crate::hartmann2020::finite_range;
 use crate::merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
+use crate::multicut::multicut;
 use crate::network::Boundary;
 use crate::refine::FullGrid;
 use crate::regions::{local_minima, region_graph};
@@ -32,6 +33,28 @@ pub struct Auto {
     pub min_volume_um3: f64,
     /// How much of the usual strength of membranes nearby parts two cells, 0 to 1.
     pub parting: f64,
+    /// How regions become cells.
+    pub partition: Partition,
+}
+
+/// How regions of the over-segmentation become cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Partition {
+    /// The two with the least mean evidence on their common face first ([`merge_by_average`]): on phantoms the
+    /// better one.
+    #[default]
+    Average,
+    /// All faces at once ([`multicut`]).
+    Multicut,
+}
+
+impl Partition {
+    fn of(self, graph: &RegionGraph, most: f64, assumed: Face) -> Merged {
+        match self {
+            Self::Average => merge_by_average(graph, most, assumed),
+            Self::Multicut => multicut(graph, most, assumed),
+        }
+    }
 }
 
 /// Cells are at least this share of the usual volume.
@@ -45,7 +68,12 @@ const AGREED: f32 = 0.86;
 
 impl Default for Auto {
     fn default() -> Self {
-        Self { membrane_um: 0.44, min_volume_um3: 10.0, parting: 0.28 }
+        Self {
+            membrane_um: 0.44,
+            min_volume_um3: 10.0,
+            parting: 0.26,
+            partition: Partition::Average,
+        }
     }
 }
 
@@ -130,7 +158,7 @@ where
     let (mut labels, graph) = over_segment(sheets, grid.width_um)?;
     tracing::debug!(n_regions = graph.n_regions(), grid.width_um, ?grid.factors, "over-segmented");
     let assumed = assumed(grid.width_um);
-    let merged = merge_by_average(&graph, params.parting, assumed);
+    let merged = params.partition.of(&graph, params.parting, assumed);
     let cells = Cells::new(&mut labels, &graph, &merged, assumed, params);
     if cells.evidence.is_empty() {
         return Err(SegmentError::NoCells {
@@ -352,12 +380,19 @@ mod tests {
 
     /// A small specimen as `optics` shows it at voxels of 0.4 × 0.2 × 0.2 µm, and the score of its cells.
     fn scores(optics: impl Fn(VoxelSize) -> Optics, seed: u64) -> crate::Scores {
+        scores_of(&Auto::default(), optics, seed)
+    }
+
+    fn scores_of(
+        auto_params: &Auto,
+        optics: impl Fn(VoxelSize) -> Optics,
+        seed: u64,
+    ) -> crate::Scores {
         let optics = optics(VoxelSize::from_um([0.4, 0.2, 0.2]).unwrap());
         let tissue = TissueParams { n_cells: 16, ..TissueParams::default() };
         let params = PhantomParams { tissue, optics, ..PhantomParams::default() };
         let phantom = phantom::specimen(&params, seed).unwrap();
-        let found =
-            auto(&phantom.membrane.map(|&value| f32::from(value)), &Auto::default()).unwrap();
+        let found = auto(&phantom.membrane.map(|&value| f32::from(value)), auto_params).unwrap();
         assert_eq!(found.evidence.as_ref().map(Vec::len), Some(found.labels.n_cells()));
         crate::score(&found.labels, &phantom.truth).unwrap()
     }
@@ -367,6 +402,13 @@ mod tests {
         let scores = scores(Optics::clean, 1);
         assert_eq!(scores.f1_iou_50, 1.0, "{scores:?}");
         assert!(scores.mean_matched_iou > 0.9, "{scores:?}");
+    }
+
+    #[test]
+    fn the_multicut_finds_nearly_every_cell_of_a_clean_tissue() {
+        let multicut = Auto { partition: Partition::Multicut, ..Auto::default() };
+        let scores = scores_of(&multicut, Optics::clean, 1);
+        assert!(scores.f1_iou_50 > 0.95, "{scores:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use primordia_data::image::{ImageFile, Voxels};
 use primordia_data::{EditLog, Labels, Volume};
 use primordia_segmentation::network::Boundary;
 use primordia_segmentation::{
-    Auto, Edited, Hartmann2020, SegmentError, Segmentation, Unmixing, apply_edits, auto,
+    Auto, Edited, Hartmann2020, Partition, SegmentError, Segmentation, Unmixing, apply_edits, auto,
     auto_with_network, hartmann2020, to_bytes, unmix,
 };
 
@@ -48,9 +48,9 @@ impl Reference<'_> {
 /// A way to find cells, with all that it needs.
 pub enum Finder {
     /// By sheets.
-    Auto,
+    Auto(Auto),
     /// By sheets and a network.
-    Network(Box<Boundary>),
+    Network(Auto, Box<Boundary>),
     /// By the published recipe.
     Hartmann2020(Hartmann2020),
 }
@@ -62,14 +62,17 @@ impl Finder {
     /// [`AtlasError::Segment`] if `weights` are no weights, [`AtlasError::Read`] if they cannot be read.
     pub fn new(method: Method, weights: Option<&Path>) -> Result<Self> {
         Ok(match method {
-            Method::Automatic => Self::Auto,
-            Method::Network => Self::Network(Box::new(match weights {
-                Some(path) => read_boundary(path)?,
-                None => Boundary::shipped().map_err(|source| AtlasError::Segment {
-                    path: "the weights that come with Primordia".into(),
-                    source,
-                })?,
-            })),
+            Method::Automatic => Self::Auto(Auto::default()),
+            Method::Network => {
+                let network = match weights {
+                    Some(path) => read_boundary(path)?,
+                    None => Boundary::shipped().map_err(|source| AtlasError::Segment {
+                        path: "the weights that come with Primordia".into(),
+                        source,
+                    })?,
+                };
+                Self::Network(Auto::default(), Box::new(network))
+            }
             Method::Hartmann2020 { max_offset, step } => Self::Hartmann2020(Hartmann2020 {
                 max_offset: max_offset as usize,
                 step: step as usize,
@@ -78,13 +81,22 @@ impl Finder {
         })
     }
 
+    /// The same finder, making cells of regions by `partition` if it does such a thing.
+    #[must_use]
+    pub fn parted_by(mut self, partition: Partition) -> Self {
+        if let Self::Auto(params) | Self::Network(params, _) = &mut self {
+            params.partition = partition;
+        }
+        self
+    }
+
     fn find<T>(&self, membrane: &Volume<T>) -> Result<Segmentation, SegmentError>
     where
         T: Copy + Into<f32> + Send + Sync,
     {
         match self {
-            Self::Auto => auto(membrane, &Auto::default()),
-            Self::Network(network) => auto_with_network(membrane, &Auto::default(), network),
+            Self::Auto(params) => auto(membrane, params),
+            Self::Network(params, network) => auto_with_network(membrane, params, network),
             Self::Hartmann2020(params) => {
                 hartmann2020(&to_bytes(&membrane.map(|&value| value.into()))?, params)
             }

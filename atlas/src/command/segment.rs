@@ -10,6 +10,7 @@ use primordia::measured::found_table;
 use primordia_data::VoxelSize;
 use primordia_data::experiment::Segmentation as Recipe;
 use primordia_data::image::{ImageFile, check_suffix, write_labels};
+use primordia_segmentation::Partition;
 
 use super::along_axes::parse_voxel_size;
 use super::channel::membrane_channel;
@@ -51,6 +52,9 @@ pub(super) struct Segment {
     /// How to find the cells
     #[arg(long, value_enum, default_value_t = Method::Auto)]
     method: Method,
+    /// auto, network: how pieces become cells
+    #[arg(long, value_enum, default_value_t = Joining::Average)]
+    partition: Joining,
     /// network: weights of your own, from `primordia train boundary` [default: those that come with Primordia]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
@@ -71,6 +75,15 @@ enum Method {
     Network,
     /// The recipe of Hartmann et al. 2020, in voxels
     Hartmann2020,
+}
+
+/// How pieces become cells.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Joining {
+    /// Least parted first (average linkage)
+    Average,
+    /// All faces at once (multicut): for comparison, it finds fewer cells in our tests
+    Multicut,
 }
 
 impl Segment {
@@ -127,6 +140,14 @@ impl Segment {
                 path.display()
             );
         }
-        Ok(Finder::new(recipe, self.weights.as_deref())?)
+        if self.partition == Joining::Multicut && matches!(self.method, Method::Hartmann2020) {
+            bail!(
+                "--partition is for --method auto and network; leave it out, or choose another method"
+            );
+        }
+        Ok(Finder::new(recipe, self.weights.as_deref())?.parted_by(match self.partition {
+            Joining::Average => Partition::Average,
+            Joining::Multicut => Partition::Multicut,
+        }))
     }
 }
