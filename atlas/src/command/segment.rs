@@ -1,16 +1,17 @@
 //! `primordia segment`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use primordia::build::cells::{Finder, Reference, segment_image};
 use primordia::export::{TableFormat, export_table};
+use primordia::figure::found_cells;
 use primordia::measured::found_table;
 use primordia_data::VoxelSize;
 use primordia_data::experiment::Segmentation as Recipe;
 use primordia_data::image::{ImageFile, check_suffix, write_labels};
-use primordia_segmentation::Partition;
+use primordia_segmentation::{Partition, Segmentation};
 
 use super::along_axes::parse_voxel_size;
 use super::channel::membrane_channel;
@@ -25,6 +26,7 @@ use super::output::check_folder;
 #[command(after_help = "Examples:
   primordia segment embryo.ome.tif -o labels.ome.tif
   primordia segment embryo.h5 --channel membrane -o labels.h5 --cells cells.csv
+  primordia segment embryo.ome.tif -o labels.ome.tif --picture found.svg
   primordia segment embryo.h5 --channel membrane --unmix nuclei -o labels.h5
   primordia segment dim.tif --method network -o labels.tif
   primordia segment embryo.tif --method hartmann2020 --max-offset 40 --step 2 -o labels.tif")]
@@ -37,6 +39,9 @@ pub(super) struct Segment {
     /// Table of the cells to write as well, least sure first (.csv, .tsv, .json, .parquet)
     #[arg(long, value_name = "TABLE")]
     cells: Option<PathBuf>,
+    /// Picture to write as well: two planes of the image, and the cells found in them (.svg)
+    #[arg(long, value_name = "SVG")]
+    picture: Option<PathBuf>,
     /// Membrane channel, by name or by number from 0 [default: the only one]
     #[arg(long, short)]
     channel: Option<String>,
@@ -64,6 +69,25 @@ pub(super) struct Segment {
     /// hartmann2020: grey levels between thresholds
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     step: u32,
+}
+
+fn check_svg(path: &Path) -> anyhow::Result<()> {
+    if !path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg")) {
+        bail!("cannot write {}: a picture is an .svg file; choose that ending", path.display());
+    }
+    Ok(())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// The number of cells, and how sure they are.
+fn said(found: &Segmentation) -> String {
+    let n_cells = found.labels.n_cells();
+    found
+        .verdict()
+        .map_or_else(|| format!("{n_cells} cells"), |verdict| format!("{n_cells} cells; {verdict}"))
 }
 
 /// How cells are found.
@@ -94,6 +118,10 @@ impl Segment {
             check_folder(path)?;
             TableFormat::of(path)?;
         }
+        if let Some(path) = &self.picture {
+            check_folder(path)?;
+            check_svg(path)?;
+        }
         let finder = self.finder()?;
         let mut image = ImageFile::open_dataset(&self.image, self.dataset.as_deref())?;
         if let Some(voxel_size) = self.voxel_size {
@@ -112,6 +140,18 @@ impl Segment {
         write_labels(&self.output, &found.labels)?;
         if let Some(path) = &self.cells {
             export_table(path, &mut found_table(&found)?)?;
+        }
+        if let Some(path) = &self.picture {
+            let (membrane, _) = reference.read()?;
+            let (title, subtitle) = (file_name(&self.image), said(&found));
+            let picture = found_cells(&membrane, &found.labels, &title, &subtitle);
+            std::fs::write(path, picture).with_context(|| {
+                format!(
+                    "cannot write {}; the labels are in {}",
+                    path.display(),
+                    self.output.display()
+                )
+            })?;
         }
         if !quiet {
             println!("{} cells in {}", found.labels.n_cells(), self.output.display());

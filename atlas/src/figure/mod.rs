@@ -1,6 +1,6 @@
 //! Pictures of an atlas: sections, maps of the tissue, predictions beside measurements, and a page.
 //!
-//! [`section()`] paints one plane of an image and its cells; [`tissue_map()`] draws the cells of an
+//! [`section()`] paints one plane of an image and its cells, [`found_cells`] shows what a segmentation found; [`tissue_map()`] draws the cells of an
 //! atlas where they lie, each in the colour of a value; [`measured_against_predicted`] sets a
 //! prediction beside the truth, and [`held_out_scores`] beside its baselines. [`overview`] composes
 //! them into one figure and [`page`] puts that figure on a page that needs no network.
@@ -12,6 +12,7 @@
 mod axis;
 mod canvas;
 mod colour;
+mod found;
 mod numbers;
 mod overview;
 mod page;
@@ -24,6 +25,7 @@ mod tissue_map;
 #[cfg(test)]
 mod fake;
 
+pub use found::found_cells;
 pub use overview::{Overview, Plane, overview};
 pub use page::{Answer, Command, Page, page};
 pub use raster::Raster;

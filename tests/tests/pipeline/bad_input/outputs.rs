@@ -39,6 +39,18 @@ fn missing_folders() -> Vec<Case> {
         case("no folder for an atlas", "build experiment.toml -o nowhere/a.h5", &nowhere, images),
         case("no folder for an answer", EXPORT, &nowhere, atlas),
         case("no folder for a demo", "demo -o nowhere/demo", &nowhere, |_| ()),
+        case(
+            "a picture in a format that is not written",
+            "segment broken.tif --voxel-size 1,0.5,0.5 -o labels.tif --picture found.png",
+            &["found.png", ".svg"],
+            raw_image,
+        ),
+        case(
+            "a partition for the recipe that has none",
+            "segment broken.tif -o labels.tif --method hartmann2020 --partition multicut",
+            &["--partition", "auto"],
+            raw_image,
+        ),
         case("labels in a format that is not written", PNG, &["labels.png", ".tif"], raw_image),
         case("a folder in place of an atlas", "build experiment.toml -o out", &["out"], images),
         case(
