@@ -61,6 +61,7 @@ pub fn pool_of_images(
         features: stacked(&cells, |c| &c.features),
         intensities,
         shape,
+        harmonics: stacked(&cells, |c| &c.harmonics),
         proteins: blocks,
         spatial_um: coordinates(&cells, |c| &c.tissue_um),
         image_um: coordinates(&cells, |c| &c.image_um),
@@ -159,6 +160,7 @@ fn columns(cells: &[&SpecimenCells]) -> Vec<Column> {
         Some(confidence) => confidence.iter().map(|&value| f64::from(value)).collect(),
         None => vec![f64::NAN; c.labels.len()],
     });
+    let star_shares = cells.iter().flat_map(|c| c.star_shares.iter().copied());
     let rosette = cells
         .iter()
         .flat_map(|c| c.rosettes.iter().map(|number| number.map_or(f64::NAN, f64::from)));
@@ -167,6 +169,7 @@ fn columns(cells: &[&SpecimenCells]) -> Vec<Column> {
         Column::number("rosette", rosette.collect()),
         Column::text("quality", quality.collect()),
         Column::number("whole_cell_probability", confidence.collect()),
+        Column::number("star_share", star_shares.collect()),
     ]
 }
 
