@@ -74,6 +74,10 @@ pub enum AtlasError {
     NoSurfaces { available: String },
     #[error("it has no shape axis {found}; choose one from 1 to {n_axes}")]
     NoSuchAxis { found: usize, n_axes: usize },
+    #[error(
+        "it does not say where in the cells {found:?} lies; proteins of which it does: {available}"
+    )]
+    NoLayout { found: String, available: String },
     #[error("no table {found:?}; there are: {available}")]
     UnknownTable { found: String, available: String },
     #[error(

@@ -27,7 +27,7 @@ use self::learn::{Learned, learn};
 use self::pool::{Block, Pool};
 pub use self::progress::{NoProgress, Progress};
 use self::specimen::{SpecimenCells, SpecimenParams, specimen_cells};
-use self::surface::{HARMONICS, harmonics_params};
+use self::surface::{HARMONICS, harmonics_params, layout_params};
 pub use self::work::{WorkFolder, WorkKey};
 use crate::error::{AtlasError, Result};
 use crate::file::{Atlas, Column, FeatureMatrix, Provenance};
@@ -63,6 +63,7 @@ fn imaged_cells<'e>(
     let params = SpecimenParams {
         landmarks: LandmarkParams { seed: experiment.seed, ..LandmarkParams::default() },
         harmonics: harmonics_params(),
+        layout: layout_params(),
         ..SpecimenParams::default()
     };
     if experiment.specimens.is_empty() {
@@ -184,6 +185,7 @@ fn provenance(
         "landmarks_per_cell": LandmarkParams::default().n_landmarks,
         "embedding": format!("{:?}", primordia_features::CbeParams::in_frame(primordia_features::CbeFrame::Tissue)),
         "harmonics": format!("{:?}", harmonics_params()),
+        "layout": format!("{:?}", layout_params()),
         "folds": params.n_folds,
         "interval_coverage": params.coverage,
         "regressor": format!("{:?}", params.regressor),

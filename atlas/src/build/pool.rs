@@ -16,7 +16,7 @@ pub struct Block {
     pub values: Array2<f64>,
 }
 
-/// One protein's blocks of features by target: `intensity`, `tissue`, `cell`.
+/// One protein's blocks of features by target: `intensity`, `layout`, `tissue`, `cell`.
 pub type ProteinBlocks = BTreeMap<String, Block>;
 
 /// All cells of an experiment in one frame.

@@ -13,8 +13,8 @@ use primordia_data::{
 };
 use primordia_features::landmarks::{LandmarkParams, sample_landmarks, turned_to_tissue};
 use primordia_features::{
-    CellHarmonics, CellQuality, Channel, HarmonicsParams, MeasureParams, Measured, cell_harmonics,
-    measure,
+    CellHarmonics, CellQuality, Channel, HarmonicsParams, LayoutParams, MeasureParams, Measured,
+    cell_harmonics, cell_layouts, measure,
 };
 use primordia_registration::{Hints, Profile, Tissue, TissueRegistration, register};
 use primordia_segmentation::{Grade, Unmixing, Verdict};
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cells::{Finder, Reference, corrected_labels, given_labels, segment_image};
 use super::progress::Progress;
-use super::surface::harmonics_columns;
+use super::surface::{harmonics_columns, layout_columns};
 use super::work::{WorkFolder, WorkKey, hash_file};
 use crate::error::{AtlasError, Result};
 use crate::file::Decision;
@@ -61,6 +61,8 @@ pub struct SpecimenCells {
     pub harmonics: Columns,
     /// The share of directions in which the ray from a cell's centroid leaves it once.
     pub star_shares: Vec<f64>,
+    /// Where in each cell each protein lies; NaN where it is dark.
+    pub layouts: BTreeMap<String, Columns>,
     /// From image to tissue, column by column.
     pub image_to_tissue: [f64; 16],
     /// Which way the tissue points: evidence and confidence.
@@ -95,6 +97,8 @@ pub struct SpecimenParams {
     pub landmarks: LandmarkParams,
     /// How surfaces are expanded.
     pub harmonics: HarmonicsParams,
+    /// How layouts of proteins are fitted.
+    pub layout: LayoutParams,
 }
 
 /// Finds and measures the cells of `specimen`, or takes them from the work folder.
@@ -220,7 +224,12 @@ fn compute(
     }
     let surfaces = cell_harmonics(&labels, to_tissue, &params.harmonics)?;
     let cells = summed_up(&labels, &measured, &surfaces, landmarks, &registration, inputs.all())?;
-    Ok(SpecimenCells { confidence, unmixing, ..cells })
+    let layouts = cell_layouts(&labels, &proteins, &surfaces, to_tissue, &params.layout)?;
+    let layouts = proteins
+        .iter()
+        .zip(&layouts)
+        .map(|(channel, layouts)| (channel.name().to_owned(), layout_columns(layouts)));
+    Ok(SpecimenCells { layouts: layouts.collect(), confidence, unmixing, ..cells })
 }
 
 fn warn_of_unsure_cells(specimen: &str, labels: &Labels, confidence: Option<&[f32]>) {
@@ -379,6 +388,7 @@ fn summed_up(
         contacts: measured.contacts.iter().map(|c| (c.a, c.b, c.area_um2)).collect(),
         landmarks,
         harmonics: harmonics_columns(surfaces),
+        layouts: BTreeMap::new(),
         star_shares: surfaces.iter().map(|surface| surface.star_share).collect(),
         image_to_tissue: std::array::from_fn(|index| matrix[index]),
         direction: (registration.direction.to_string(), registration.direction.confidence),

@@ -12,11 +12,14 @@ use super::output::check_new_folder;
 ///
 /// Goes through the mean cell, from one end of an axis of the shape space `harmonics` to the other, and
 /// leaves in a new folder a mesh of each step (PLY, in µm along the axes of the tissue) and one picture
-/// of them all on one scale (SVG). Axis 1 is the one along which surfaces differ most.
+/// of them all on one scale (SVG). Axis 1 is the one along which surfaces differ most. With --channel, a
+/// protein's mean layout is painted into each cell: an image of its density (OME-TIFF; 1 is the
+/// cell's mean), and a section of it in the picture.
 #[derive(Args)]
 #[command(after_help = "Examples:
   primordia walk atlas.h5 -o walk
-  primordia walk atlas.h5 --axis 2 --steps 5 --extent 3 -o axis2")]
+  primordia walk atlas.h5 --axis 2 --steps 5 --extent 3 -o axis2
+  primordia walk atlas.h5 --channel actin -o actin")]
 pub(super) struct Walk {
     /// Atlas to read (.h5, .h5ad)
     atlas: PathBuf,
@@ -32,6 +35,9 @@ pub(super) struct Walk {
     /// How far to go either way, in standard deviations
     #[arg(long, value_name = "SD", default_value_t = 2.0, value_parser = parse_extent)]
     extent: f64,
+    /// Protein to paint into the cells
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
 }
 
 fn parse_extent(text: &str) -> Result<f64, String> {
@@ -50,6 +56,7 @@ impl Walk {
             axis: self.axis as usize,
             n_steps: self.steps as usize,
             extent_sd: self.extent,
+            protein: self.channel.clone(),
         };
         let walk = walk_file(&self.atlas, &params)
             .with_context(|| format!("cannot walk through {}", self.atlas.display()))?;

@@ -45,9 +45,16 @@ impl View {
 }
 
 impl Frame {
-    fn n_pixels(&self) -> [usize; 2] {
+    /// The number of columns and rows of a picture.
+    pub(super) fn n_pixels(&self) -> [usize; 2] {
         [self.half_width_um, self.half_height_um]
             .map(|half_um| ((2.0 * half_um * self.pixels_per_um).ceil() as usize).max(1))
+    }
+
+    /// How far the middle of a pixel (column, row) lies to the right of the origin and above it.
+    pub(super) fn place_um(&self, pixel: [usize; 2]) -> [f64; 2] {
+        let [x, y] = pixel.map(|at| (at as f64 + 0.5) / self.pixels_per_um);
+        [x - self.half_width_um, self.half_height_um - y]
     }
 
     /// Column and row of a place as it is seen, in pixels.

@@ -1,9 +1,11 @@
 //! Cells drawn from the shape space of an atlas.
 //!
 //! [`SurfaceSpace`] turns points of the space into surfaces, and surfaces into points. [`walk()`] goes
-//! along one axis of it through the mean cell; [`write_walk`] leaves a mesh ([`ply()`]) of each step and
-//! the picture of [`crate::figure::walk_figure`].
+//! along one axis of it through the mean cell, and paints a protein's mean layout ([`mean_layout`])
+//! into each cell; [`write_walk`] leaves a mesh ([`ply()`]) of each step, the densities, and the picture
+//! of [`crate::figure::walk_figure`].
 
+mod layout;
 mod ply;
 mod space;
 mod write;
@@ -11,8 +13,10 @@ mod write;
 use std::path::Path;
 
 use nalgebra::Point3;
+use primordia_data::{Volume, VoxelSize};
 use primordia_features::{Harmonics, Mesh};
 
+pub use self::layout::{MeanLayout, mean_layout};
 pub use self::ply::ply;
 pub use self::space::SurfaceSpace;
 pub use self::write::write_walk;
@@ -28,11 +32,13 @@ pub struct WalkParams {
     pub n_steps: usize,
     /// How far to go from the mean cell either way, in standard deviations.
     pub extent_sd: f64,
+    /// A protein to paint into the cells.
+    pub protein: Option<String>,
 }
 
 impl Default for WalkParams {
     fn default() -> Self {
-        Self { axis: 1, n_steps: 7, extent_sd: 2.0 }
+        Self { axis: 1, n_steps: 7, extent_sd: 2.0, protein: None }
     }
 }
 
@@ -53,6 +59,8 @@ pub struct Walk {
     pub deviation_um: f64,
     /// The surface of the mean cell.
     pub mean: Harmonics,
+    /// The protein that is painted into the shapes.
+    pub protein: Option<MeanLayout>,
     /// The shapes, in the order of the walk.
     pub steps: Vec<Step>,
 }
@@ -64,7 +72,13 @@ pub struct Step {
     pub sd: f64,
     /// Its surface: the radius in µm, along the axes of the tissue.
     pub radius_um: Harmonics,
+    /// The protein's density, in units of its mean in the cell; 0 outside. The image's middle voxel lies
+    /// in the middle of the cell, and its axes are those of the tissue.
+    pub density: Option<Volume<f32>>,
 }
+
+/// The side in µm of the voxels of densities.
+const DENSITY_UM: f64 = 0.25;
 
 /// Rings of triangles of a mesh: at 8 degrees of harmonics, sides of about a tenth of the radius.
 const N_RINGS: usize = 48;
@@ -77,18 +91,23 @@ pub fn mesh_of(radius_um: &Harmonics) -> Mesh {
 /// Walks through the space of surfaces of `atlas`.
 ///
 /// # Errors
-/// [`AtlasError::NoSurfaces`] if the atlas has none, [`AtlasError::NoSuchAxis`] for an axis that it does
-/// not have.
+/// [`AtlasError::NoSurfaces`] if the atlas has none, [`AtlasError::NoSuchAxis`] for an axis and
+/// [`AtlasError::NoLayout`] for a protein that it does not have.
 pub fn walk(atlas: &Atlas, params: &WalkParams) -> Result<Walk> {
     let space = SurfaceSpace::of(atlas)?;
     let n_axes = space.n_axes();
     let at = params.axis.checked_sub(1).filter(|at| *at < n_axes);
     let at = at.ok_or(AtlasError::NoSuchAxis { found: params.axis, n_axes })?;
+    let protein = params.protein.as_ref().map(|name| mean_layout(atlas, name)).transpose()?;
     let step = |sd: f64| {
         let mut scores = vec![0.0; n_axes];
         scores[at] = sd * space.deviation_um(at);
-        Ok(Step { sd, radius_um: space.surface(&scores)? })
+        let radius_um = space.surface(&scores)?;
+        let density =
+            protein.as_ref().map(|protein| density_in(&radius_um, protein)).transpose()?;
+        Ok(Step { sd, radius_um, density })
     };
+    let steps = stations(params).map(step).collect::<Result<_>>()?;
     Ok(Walk {
         name: atlas.name.clone(),
         axis: params.axis,
@@ -97,8 +116,14 @@ pub fn walk(atlas: &Atlas, params: &WalkParams) -> Result<Walk> {
         explained: space.explained(at),
         deviation_um: space.deviation_um(at),
         mean: space.surface(&[])?,
-        steps: stations(params).map(step).collect::<Result<_>>()?,
+        protein,
+        steps,
     })
+}
+
+fn density_in(radius_um: &Harmonics, protein: &MeanLayout) -> Result<Volume<f32>> {
+    let voxel_size = VoxelSize::from_um([DENSITY_UM; 3])?;
+    Ok(protein.layout.paint(radius_um, Point3::origin(), voxel_size)?.0)
 }
 
 /// [`walk()`] through the atlas in a file, of which no more is read than that takes.
@@ -106,8 +131,9 @@ pub fn walk(atlas: &Atlas, params: &WalkParams) -> Result<Walk> {
 /// # Errors
 /// As [`walk()`], and those of [`crate::file::read`].
 pub fn walk_file(path: &Path, params: &WalkParams) -> Result<Walk> {
+    let protein = |_: &str| params.protein.is_some();
     let selection =
-        Selection { measurements: true, protein: &|_| false, contacts: false, arrays: true };
+        Selection { measurements: true, protein: &protein, contacts: false, arrays: true };
     walk(&read_selected(path, &selection)?, params)
 }
 

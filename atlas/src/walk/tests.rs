@@ -5,13 +5,15 @@ use std::f64::consts::PI;
 use nalgebra::{Rotation3, Vector3};
 use ndarray::{Array2, Array3};
 use primordia_data::{CellId, Labels, PrincipalComponents, Rigid, VoxelSize};
-use primordia_features::{Harmonics, cell_harmonics};
+use primordia_features::{Harmonics, Layout, cell_harmonics};
 
 use super::*;
 use crate::build::learn::{deviations, shape_space};
 use crate::build::pool::Block;
-use crate::build::surface::{DEVIATIONS, HARMONICS, harmonics_columns, harmonics_params};
-use crate::file::Specimen;
+use crate::build::surface::{
+    DEVIATIONS, HARMONICS, harmonics_columns, harmonics_params, layout_params,
+};
+use crate::file::{Protein, Specimen};
 
 /// Scores are stored as float32.
 const STORED: f64 = 1e-5;
@@ -158,7 +160,7 @@ fn every_point_of_the_space_is_the_place_of_its_surface() {
 #[test]
 fn a_step_of_one_standard_deviation_moves_the_surface_by_as_much() {
     let atlas = atlas_of_surfaces(&many_ellipsoids());
-    let params = WalkParams { axis: 2, n_steps: 3, extent_sd: 1.0 };
+    let params = WalkParams { axis: 2, n_steps: 3, extent_sd: 1.0, protein: None };
     let walk = walk(&atlas, &params).unwrap();
     assert_eq!(walk.steps.iter().map(|step| step.sd).collect::<Vec<_>>(), [-1.0, 0.0, 1.0]);
     // The definition: the root mean square of differences of radii over the sphere.
@@ -203,6 +205,46 @@ fn what_an_atlas_does_not_have_cannot_be_walked() {
     }
 }
 
+/// An atlas of ellipsoids, with a protein that is twice as dense as the mean at the surface and absent
+/// from the middle.
+fn atlas_with_a_protein_at_the_surface() -> Atlas {
+    let mut atlas = atlas_of_surfaces(&many_ellipsoids());
+    let (n_shells, l_max) = (layout_params().n_shells, layout_params().l_max);
+    let names = Layout::names(n_shells, l_max);
+    let at_surface =
+        names.iter().position(|name| *name == format!("layout_shell{n_shells}_l0_m0_cos"));
+    let mut layouts = Array2::<f32>::zeros((atlas.n_cells(), names.len()));
+    layouts.column_mut(at_surface.unwrap()).fill(2.0);
+    layouts.row_mut(3).fill(f32::NAN); // a dark cell
+    let names = names.iter().map(|name| format!("layout.{name}")).collect();
+    atlas.proteins = vec![Protein::measured("actin", names, layouts)];
+    atlas.check().unwrap();
+    atlas
+}
+
+#[test]
+fn a_density_is_painted_into_every_shape_and_sums_up_to_its_volume() {
+    let atlas = atlas_with_a_protein_at_the_surface();
+    let params = WalkParams { protein: Some("actin".to_owned()), ..WalkParams::default() };
+    let walk = walk(&atlas, &params).unwrap();
+    assert_eq!(walk.protein.as_ref().unwrap().n_cells, atlas.n_cells() - 1);
+    for step in &walk.steps {
+        let density = step.density.as_ref().unwrap();
+        let sum: f64 = density.as_slice().iter().copied().map(f64::from).sum();
+        let integral = sum * density.voxel_size().volume_um3();
+        // In units of the cell's mean: as many voxels of 0.25 µm as lie in the mesh.
+        let volume_um3 = mesh_of(&step.radius_um).volume_um3();
+        assert!((integral / volume_um3 - 1.0).abs() < 0.01, "{integral} {volume_um3}");
+        let [z, y, x] = density.shape().map(|n| n / 2);
+        assert!(density.voxels()[[z, y, x]] < 0.05, "nothing in the middle");
+        let reach = (step.radius_um.value(&Vector3::x()) / 0.25 - 0.7) as usize;
+        assert!(density.voxels()[[z, y, x + reach]] > 1.5, "most at the surface");
+    }
+    let other = WalkParams { protein: Some("myosin".to_owned()), ..WalkParams::default() };
+    let error = super::walk(&atlas, &other).unwrap_err().to_string();
+    assert!(error.contains("myosin") && error.contains("actin"), "{error}");
+}
+
 #[test]
 fn a_walk_leaves_meshes_and_a_picture_in_a_folder_of_its_own() {
     let atlas = atlas_of_surfaces(&many_ellipsoids());
@@ -221,4 +263,25 @@ fn a_walk_leaves_meshes_and_a_picture_in_a_folder_of_its_own() {
     assert_eq!(svg.descendants().filter(is_image).count(), 2 * 3);
     assert!(picture.contains("Shape axis 1 of 19") && picture.contains("2.00 sd"));
     assert!(matches!(write_walk(&target, &walk), Err(AtlasError::Write { .. })));
+}
+
+#[test]
+fn with_a_protein_a_walk_leaves_densities_and_sections_too() {
+    let atlas = atlas_with_a_protein_at_the_surface();
+    let protein = Some("actin".to_owned());
+    let walk = walk(&atlas, &WalkParams { n_steps: 1, protein, ..WalkParams::default() }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let files = write_walk(folder.path().join("walk"), &walk).unwrap();
+    assert_eq!(files.len(), 3, "a picture, a mesh, a density");
+    let image = primordia_data::image::ImageFile::open(&files[2]).unwrap();
+    assert_eq!(image.channel_names_or_numbers(), ["actin"]);
+    assert_eq!(
+        image.read_volume_f32(0).unwrap().as_slice(),
+        walk.steps[0].density.as_ref().unwrap().as_slice()
+    );
+    let picture = std::fs::read_to_string(&files[0]).unwrap();
+    let svg = roxmltree::Document::parse(&picture).unwrap();
+    let is_image = |node: &roxmltree::Node<'_, '_>| node.has_tag_name("image");
+    assert_eq!(svg.descendants().filter(is_image).count(), 3 + 1, "views, and the colours");
+    assert!(picture.contains("actin inside") && picture.contains("cell mean = 1"));
 }

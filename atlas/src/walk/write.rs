@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use primordia_data::image::write_ome_tiff;
 use primordia_data::new_folder;
 
 use super::{Step, Walk, mesh_of, ply};
@@ -12,10 +13,12 @@ use crate::figure::walk_figure;
 /// none. Returns the files.
 ///
 /// Meshes are `axis1_step1_-2.00sd.ply`, …, x, y, z in µm along the axes of the tissue, with their origin
-/// in the middle of the cell; the picture is `axis1.svg`.
+/// in the middle of the cell; densities, where a protein is painted, `axis1_step1_-2.00sd.ome.tif`, …;
+/// the picture is `axis1.svg`.
 ///
 /// # Errors
-/// [`AtlasError::Write`] if there is something of that name already, or the disk refuses.
+/// [`AtlasError::Write`] and [`AtlasError::Data`] if there is something of that name already, or the disk
+/// refuses.
 pub fn write_walk(folder: impl AsRef<Path>, walk: &Walk) -> Result<Vec<PathBuf>> {
     let folder = folder.as_ref();
     let mut files = vec![(format!("axis{}.svg", walk.axis), walk_figure(walk).into_bytes())];
@@ -24,14 +27,29 @@ pub fn write_walk(folder: impl AsRef<Path>, walk: &Walk) -> Result<Vec<PathBuf>>
         files.push((format!("{}.ply", file_stem(walk, at)), mesh));
     }
     let failed = |source| AtlasError::Write { path: folder.to_owned(), source };
-    new_folder(folder, failed, |partial| {
+    let densities = new_folder(folder, failed, |partial| {
         for (name, bytes) in &files {
             std::fs::write(partial.join(name), bytes)
                 .map_err(|source| AtlasError::Write { path: folder.join(name), source })?;
         }
-        Ok(())
+        write_densities(partial, walk)
     })?;
-    Ok(files.into_iter().map(|(name, _)| folder.join(name)).collect())
+    let names = files.into_iter().map(|(name, _)| name).chain(densities);
+    Ok(names.map(|name| folder.join(name)).collect())
+}
+
+/// Writes the density of each step that has one; returns the names of the files.
+fn write_densities(folder: &Path, walk: &Walk) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for (at, step) in walk.steps.iter().enumerate() {
+        if let (Some(protein), Some(density)) = (&walk.protein, &step.density) {
+            let name = format!("{}.ome.tif", file_stem(walk, at));
+            let channel = [(protein.protein.as_str(), density.into())];
+            write_ome_tiff(folder.join(&name), &channel, density.voxel_size())?;
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 fn file_stem(walk: &Walk, at: usize) -> String {
