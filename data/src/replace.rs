@@ -181,7 +181,7 @@ mod tests {
         let path = folder.path().join("walk");
         let half = |partial: &Path| {
             fs::write(partial.join("a.ply"), "half")?;
-            Err(io::Error::from(io::ErrorKind::StorageFull))
+            Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull))
         };
         assert!(new_folder(&path, |error| error, half).is_err());
         assert!(names(folder.path()).is_empty());

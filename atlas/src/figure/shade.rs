@@ -32,7 +32,7 @@ const SHADOW: Rgb = [12, 44, 72];
 const OUTLINE: Rgb = [60, 60, 60];
 const PAPER: Rgb = [255; 3];
 /// Nuances of light: few enough that a PNG needs a byte per pixel.
-const NUANCES: f64 = 100.0;
+pub(super) const NUANCES: f64 = 64.0;
 
 impl View {
     /// To the right, up and towards the eye.
@@ -102,7 +102,7 @@ fn lit(mesh: &Mesh, view: View, frame: &Frame) -> Array2<Option<f64>> {
             if depth > nearest[[y, x]] {
                 nearest[[y, x]] = depth;
                 // As from a bright sky: what turns away grows darker still, and keeps its form.
-                light[[y, x]] = Some((1.0 + mixed(&normals).normalize().dot(&LIGHT)) / 2.0);
+                light[[y, x]] = Some(f64::midpoint(1.0, mixed(&normals).normalize().dot(&LIGHT)));
             }
         });
     }
@@ -195,7 +195,6 @@ mod tests {
 
     #[test]
     fn the_side_shows_x_and_z_and_from_above_x_and_y() {
-        // r = 3 + z-ish + ...: a point of the mesh at each axis tells which is which.
         let place = Vector3::new(1.0, 2.0, 3.0);
         assert_eq!(View::Side.seen(place), Vector3::new(1.0, 3.0, -2.0));
         assert_eq!(View::Above.seen(place), place);

@@ -11,7 +11,7 @@ use super::colour::value_colour;
 use super::numbers::{decimal, with_commas};
 use super::raster::Raster;
 use super::section::round_below;
-use super::shade::{Frame, View, reach_um, shaded};
+use super::shade::{Frame, NUANCES, View, reach_um, shaded};
 use super::tissue_map::draw_colour_bar;
 use crate::walk::{MeanLayout, Walk, mesh_of};
 
@@ -215,10 +215,15 @@ fn density_section(
             return [255; 3];
         }
         // At the rim, where no voxel has its middle in the cell, the nearest towards the middle.
-        let inwards = (0..5).map(|step| 1.0 - 0.25 * side_x * f64::from(step) / from_middle);
-        let value = inwards.filter_map(|part| value_at(part * x_um, part * z_um)).next();
-        value.map_or([255; 3], |value| value_colour(value, range))
+        let mut inwards = (0..5).map(|step| 1.0 - 0.25 * side_x * f64::from(step) / from_middle);
+        let value = inwards.find_map(|part| value_at(part * x_um, part * z_um));
+        value.map_or([255; 3], |value| value_colour(in_steps(value, range), range))
     })
+}
+
+/// `value`, or one near it: few enough that a PNG needs a byte per pixel.
+fn in_steps(value: f64, [low, high]: [f64; 2]) -> f64 {
+    low + ((value - low) / (high - low) * NUANCES).round() / NUANCES * (high - low)
 }
 
 /// A value between voxels, of those of the four nearest that lie in the cell; none if none does.

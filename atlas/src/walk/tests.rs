@@ -50,7 +50,7 @@ fn atlas_of(coefficients: Array2<f64>) -> Atlas {
 }
 
 fn atlas_of_surfaces(surfaces: &[Harmonics]) -> Atlas {
-    let rows = surfaces.iter().map(|surface| surface.coefficients());
+    let rows = surfaces.iter().map(Harmonics::coefficients);
     let n_columns = surfaces[0].coefficients().len();
     let values = rows.flatten().copied().collect();
     atlas_of(Array2::from_shape_vec((surfaces.len(), n_columns), values).unwrap())
