@@ -203,10 +203,24 @@ mod tests {
     proptest! {
         #[test]
         fn all_components_keep_everything(rows in any_rows(12, 5)) {
-            let space = PrincipalComponents::fit(rows.view(), None).unwrap();
-            let again = space.inverse_transform(space.transform(rows.view()).view());
-            prop_assert!((&again - &rows).iter().all(|e| e.abs() < 1e-6));
-            prop_assert!((space.explained_variance_ratio.sum() - 1.0).abs() < ROUNDING);
+            for fit in [PrincipalComponents::fit, PrincipalComponents::fit_unscaled] {
+                let space = fit(rows.view(), None).unwrap();
+                let again = space.inverse_transform(space.transform(rows.view()).view());
+                prop_assert!((&again - &rows).iter().all(|e| e.abs() < 1e-6));
+                prop_assert!((space.explained_variance_ratio.sum() - 1.0).abs() < ROUNDING);
+            }
+        }
+
+        #[test]
+        fn without_scaling_distances_stay_what_they_are(rows in any_rows(12, 5)) {
+            let space = PrincipalComponents::fit_unscaled(rows.view(), None).unwrap();
+            let scores = space.transform(rows.view());
+            for (i, j) in [(0, 1), (2, 7), (5, 11)] {
+                let apart = |table: &Array2<f64>| {
+                    (&table.row(i) - &table.row(j)).mapv(|value| value * value).sum().sqrt()
+                };
+                prop_assert!((apart(&rows) - apart(&scores)).abs() < ROUNDING);
+            }
         }
 
         #[test]
