@@ -68,6 +68,16 @@ pub enum AtlasError {
     Malformed { path: PathBuf, object: String, found: String, wanted: &'static str },
     #[error("{path}: {object} cannot be read ({source}); the file is damaged, take a copy of it", path = path.display())]
     Unreadable { path: PathBuf, object: String, source: hdf5_metno::Error },
+    #[error(
+        "it has no shape space `harmonics`, from which cells are drawn (its shape spaces: {available}); build it again from images, with this version of Primordia"
+    )]
+    NoSurfaces { available: String },
+    #[error("it has no shape axis {found}; choose one from 1 to {n_axes}")]
+    NoSuchAxis { found: usize, n_axes: usize },
+    #[error(
+        "it does not say where in the cells {found:?} lies; proteins of which it does: {available}"
+    )]
+    NoLayout { found: String, available: String },
     #[error("no table {found:?}; there are: {available}")]
     UnknownTable { found: String, available: String },
     #[error(

@@ -2,8 +2,9 @@
 //!
 //! [`build::build`] goes the whole way: images and tables of an experiment → cells of every
 //! specimen → one frame → shape spaces → proteins on every cell → an [`Atlas`], which [`mod@file`]
-//! writes and reads. [`query`] answers questions about it in SQL. [`measured`] is the short way: the
-//! cells of one label image as a table; [`noise`] says what of it is chance.
+//! writes and reads. [`query`] answers questions about it in SQL. [`mod@walk`] draws cells
+//! from the shape space. [`measured`] is the short way: the cells of one label image as a table;
+//! [`noise`] says what of it is chance.
 
 pub mod build;
 pub mod demo;
@@ -18,6 +19,7 @@ pub mod query;
 pub mod tables;
 pub mod train;
 pub mod validate;
+pub mod walk;
 
 pub use error::{AtlasError, Result};
 pub use file::Atlas;

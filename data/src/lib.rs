@@ -30,6 +30,6 @@ pub use experiment::Experiment;
 pub use frame::{CellFrame, ImageFrame, PointCloud, Rigid, TissueFrame};
 pub use labels::Labels;
 pub use principal_components::PrincipalComponents;
-pub use replace::replace_file;
+pub use replace::{new_folder, replace_file};
 pub use table::{CellId, CellTable};
 pub use volume::{Volume, VoxelSize};

@@ -49,6 +49,27 @@ impl PrincipalComponents {
         check(rows)?;
         let mean = column_means(rows);
         let scale = standard_deviations(rows, &mean);
+        Self::fit_scaled(rows, mean, scale, at_most)
+    }
+
+    /// Finds the components of `rows` (observations × columns) whose columns are of one unit: they are
+    /// centred, but not divided by their standard deviations, so that distances stay what they are
+    /// and a column counts by how much it varies. Every `scale` is 1.
+    ///
+    /// # Errors
+    /// As [`PrincipalComponents::fit`].
+    pub fn fit_unscaled(rows: ArrayView2<f64>, at_most: Option<usize>) -> Result<Self> {
+        check(rows)?;
+        Self::fit_scaled(rows, column_means(rows), Array1::ones(rows.ncols()), at_most)
+    }
+
+    /// Finds the components of `rows`, checked, less `mean` and over `scale`.
+    fn fit_scaled(
+        rows: ArrayView2<f64>,
+        mean: Array1<f64>,
+        scale: Array1<f64>,
+        at_most: Option<usize>,
+    ) -> Result<Self> {
         let scored = standardised(rows, &mean, &scale);
         let (variances, directions) =
             if rows.ncols() <= rows.nrows() { of_tall(&scored)? } else { of_wide(&scored)? };
@@ -182,10 +203,24 @@ mod tests {
     proptest! {
         #[test]
         fn all_components_keep_everything(rows in any_rows(12, 5)) {
-            let space = PrincipalComponents::fit(rows.view(), None).unwrap();
-            let again = space.inverse_transform(space.transform(rows.view()).view());
-            prop_assert!((&again - &rows).iter().all(|e| e.abs() < 1e-6));
-            prop_assert!((space.explained_variance_ratio.sum() - 1.0).abs() < ROUNDING);
+            for fit in [PrincipalComponents::fit, PrincipalComponents::fit_unscaled] {
+                let space = fit(rows.view(), None).unwrap();
+                let again = space.inverse_transform(space.transform(rows.view()).view());
+                prop_assert!((&again - &rows).iter().all(|e| e.abs() < 1e-6));
+                prop_assert!((space.explained_variance_ratio.sum() - 1.0).abs() < ROUNDING);
+            }
+        }
+
+        #[test]
+        fn without_scaling_distances_stay_what_they_are(rows in any_rows(12, 5)) {
+            let space = PrincipalComponents::fit_unscaled(rows.view(), None).unwrap();
+            let scores = space.transform(rows.view());
+            for (i, j) in [(0, 1), (2, 7), (5, 11)] {
+                let apart = |table: &Array2<f64>| {
+                    (&table.row(i) - &table.row(j)).mapv(|value| value * value).sum().sqrt()
+                };
+                prop_assert!((apart(&rows) - apart(&scores)).abs() < ROUNDING);
+            }
         }
 
         #[test]
@@ -253,6 +288,18 @@ mod tests {
         let space = PrincipalComponents::fit(rows.view(), None).unwrap();
         assert!((space.scale[1] - 1.0).abs() < ROUNDING);
         assert!(largest_error(&(space.components - array![[1.0, 0.0]])) < ROUNDING);
+    }
+
+    #[test]
+    fn without_scaling_the_axis_is_that_of_the_largest_variance_in_its_own_unit() {
+        // Variances of 2 and 0.02, uncorrelated: scaled, the two would count alike.
+        let rows = array![[2.0, 0.1], [-2.0, 0.1], [0.0, -0.2], [0.0, 0.0]];
+        let space = PrincipalComponents::fit_unscaled(rows.view(), None).unwrap();
+        assert!(largest_error(&(&space.components - &array![[1.0, 0.0], [0.0, 1.0]])) < ROUNDING);
+        let ratios = array![8.0 / 8.06, 0.06 / 8.06];
+        assert!(largest_error(&(&space.explained_variance_ratio - &ratios)) < ROUNDING);
+        let moved = space.inverse_transform(array![[1.0, 0.0]].view());
+        assert!((moved[[0, 0]] - 1.0).abs() < ROUNDING, "a step of 1 is a step of 1");
     }
 
     #[test]

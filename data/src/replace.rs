@@ -1,11 +1,11 @@
-//! Files that appear whole or not at all.
+//! Files and folders that appear whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use tempfile::{Builder, TempPath};
+use tempfile::{Builder, TempDir, TempPath};
 
 /// What the names of unfinished files end in.
 const PARTIAL: &str = ".partial";
@@ -42,6 +42,34 @@ pub fn replace_file<T, E>(
     Ok(answer)
 }
 
+/// Has `fill` write files into a new folder beside `path`, syncs them, and renames it to `path`. Where
+/// `fill` fails, nothing is left; what is there already is never touched.
+///
+/// # Errors
+/// What `fill` returns, or what `failed` makes of the disk's refusal, or of something of that name.
+pub fn new_folder<T, E>(
+    path: &Path,
+    failed: impl Fn(io::Error) -> E,
+    fill: impl FnOnce(&Path) -> Result<T, E>,
+) -> Result<T, E> {
+    if path.symlink_metadata().is_ok() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
+    let parent = folder_of(path);
+    let partial = empty_folder_in(&parent, &prefix_of(path)).map_err(&failed)?;
+    let answer = fill(partial.path())?;
+    let publish = || -> io::Result<()> {
+        for entry in fs::read_dir(partial.path())? {
+            OpenOptions::new().write(true).open(entry?.path())?.sync_all()?;
+        }
+        fs::rename(partial.path(), path)?;
+        sync_folder(&parent)
+    };
+    publish().map_err(&failed)?;
+    let _ = partial.keep(); // it has its name now
+    Ok(answer)
+}
+
 fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
@@ -65,6 +93,18 @@ fn new_file_in(folder: &Path, prefix: &str) -> io::Result<TempPath> {
         builder.permissions(fs::Permissions::from_mode(0o666)); // less the user's umask
     }
     Ok(builder.tempfile_in(folder)?.into_temp_path())
+}
+
+/// An empty folder in `folder`, with the rights of any new folder, that goes away unless kept.
+fn empty_folder_in(folder: &Path, prefix: &str) -> io::Result<TempDir> {
+    let mut builder = Builder::new();
+    builder.prefix(prefix).suffix(PARTIAL);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o777)); // less the user's umask
+    }
+    builder.tempdir_in(folder)
 }
 
 /// Removes abandoned files of this prefix; one that cannot be removed does no harm.
@@ -133,6 +173,24 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         assert_eq!(names(folder.path()), ["atlas.h5"]);
+    }
+
+    #[test]
+    fn a_new_folder_is_there_with_all_its_files_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("walk");
+        let half = |partial: &Path| {
+            fs::write(partial.join("a.ply"), "half")?;
+            Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull))
+        };
+        assert!(new_folder(&path, |error| error, half).is_err());
+        assert!(names(folder.path()).is_empty());
+        let whole = |partial: &Path| fs::write(partial.join("a.ply"), "whole");
+        new_folder(&path, |error| error, whole).unwrap();
+        assert_eq!(names(&path), ["a.ply"]);
+        let again = new_folder(&path, |error| error, whole).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(names(folder.path()), ["walk"]);
     }
 
     #[test]

@@ -128,8 +128,9 @@ fn described(parameters: &[f64], seed: u64) -> Described {
     let to_tissue = Rigid::identity();
     let params = HarmonicsParams { l_max: L_MAX, ..HarmonicsParams::default() };
     let harmonics = cell_harmonics(&labels, &to_tissue, &params).expect("valid parameters");
-    let layouts = cell_layouts(&labels, &channels[0], &to_tissue, &LayoutParams::default());
-    let layout = layouts.expect("valid parameters").remove(0).expect("a bright channel");
+    let layouts =
+        cell_layouts(&labels, &channels, &harmonics, &to_tissue, &LayoutParams::default());
+    let layout = layouts.expect("valid parameters").remove(0).remove(0).expect("a bright channel");
     Described {
         shape: turned_to_tissue(&landmarks.shape[0], &to_tissue),
         protein: turned_to_tissue(&landmarks.proteins[0][0], &to_tissue),

@@ -199,20 +199,33 @@ impl Harmonics {
     }
 }
 
-/// All harmonics up to `l_max` in a direction, in the order of [`Harmonics::coefficients`].
-pub(crate) fn harmonics_in(direction: &Vector3<f64>, l_max: usize) -> Vec<f64> {
-    let legendre = Legendre::at(direction.xy().norm().atan2(direction.z), l_max);
-    let phi = direction.y.atan2(direction.x);
-    let mut values = vec![0.0; (l_max + 1) * (l_max + 1)];
-    for m in 0..=l_max {
-        let (sin, cos) = (m as f64 * phi).sin_cos();
-        for l in m..=l_max {
-            let value = legendre.value(l, m);
-            values[l * l + l - m] = value * sin;
-            values[l * l + l + m] = value * cos;
-        }
+/// All harmonics up to a degree, for many directions.
+pub(crate) struct Basis {
+    recurrence: Recurrence,
+}
+
+impl Basis {
+    pub(crate) fn new(l_max: usize) -> Self {
+        Self { recurrence: Recurrence::new(l_max) }
     }
-    values
+
+    /// The values in a direction, in the order of [`Harmonics::coefficients`].
+    pub(crate) fn values(&self, direction: &Vector3<f64>) -> Vec<f64> {
+        let l_max = self.recurrence.l_max;
+        let legendre = self.recurrence.at(direction.xy().norm().atan2(direction.z));
+        let (sin_phi, cos_phi) = direction.y.atan2(direction.x).sin_cos();
+        let (mut sin, mut cos) = (0.0, 1.0);
+        let mut values = vec![0.0; (l_max + 1) * (l_max + 1)];
+        for m in 0..=l_max {
+            for l in m..=l_max {
+                let value = legendre.value(l, m);
+                values[l * l + l - m] = value * sin;
+                values[l * l + l + m] = value * cos;
+            }
+            (sin, cos) = (sin * cos_phi + cos * sin_phi, cos * cos_phi - sin * sin_phi);
+        }
+        values
+    }
 }
 
 struct Ring {
@@ -247,37 +260,62 @@ struct Legendre {
 
 impl Legendre {
     fn at(theta: f64, l_max: usize) -> Self {
-        let (sin, cos) = theta.sin_cos();
-        let mut found = Self { values: vec![0.0; (l_max + 1) * (l_max + 2) / 2] };
-        let mut diagonal = 1.0;
-        for m in 0..=l_max {
-            if m > 0 {
-                let factor = if m == 1 { 3.0 } else { (2 * m + 1) as f64 / (2 * m) as f64 };
-                diagonal *= sin * factor.sqrt();
-            }
-            let (mut before, mut value) = (0.0, diagonal);
-            *found.value_mut(m, m) = value;
-            for l in m + 1..=l_max {
-                let (l2, m2) = ((l * l) as f64, (m * m) as f64);
-                let (odd, before2) = ((2 * l + 1) as f64, ((l - 1) * (l - 1)) as f64);
-                let a = ((2 * l - 1) as f64 * odd / (l2 - m2)).sqrt();
-                let b = match l {
-                    1 => 0.0,
-                    _ => (odd * (before2 - m2) / ((2 * l - 3) as f64 * (l2 - m2))).sqrt(),
-                };
-                (before, value) = (value, a * cos * value - b * before);
-                *found.value_mut(l, m) = value;
-            }
-        }
-        found
+        Recurrence::new(l_max).at(theta)
     }
 
     fn value(&self, l: usize, m: usize) -> f64 {
         self.values[l * (l + 1) / 2 + m]
     }
+}
 
-    fn value_mut(&mut self, l: usize, m: usize) -> &mut f64 {
-        &mut self.values[l * (l + 1) / 2 + m]
+/// What makes Legendre functions of those of lower degrees, at any θ.
+struct Recurrence {
+    l_max: usize,
+    factors: Vec<[f64; 2]>, // of the last two degrees (on the diagonal: of sin θ), as in Legendre
+}
+
+impl Recurrence {
+    fn new(l_max: usize) -> Self {
+        let factors = |(l, m): (usize, usize)| {
+            let (l2, m2) = ((l * l) as f64, (m * m) as f64);
+            let odd = (2 * l + 1) as f64;
+            match (l, m) {
+                (0, 0) => [1.0, 0.0],
+                (1, 1) => [3.0_f64.sqrt(), 0.0],
+                (l, m) if l == m => [(odd / (2 * m) as f64).sqrt(), 0.0],
+                _ => {
+                    let a = ((2 * l - 1) as f64 * odd / (l2 - m2)).sqrt();
+                    let before2 = ((l - 1) * (l - 1)) as f64;
+                    let b = match l {
+                        1 => 0.0,
+                        _ => (odd * (before2 - m2) / ((2 * l - 3) as f64 * (l2 - m2))).sqrt(),
+                    };
+                    [a, b]
+                }
+            }
+        };
+        let orders = (0..=l_max).flat_map(|l| (0..=l).map(move |m| (l, m)));
+        Self { l_max, factors: orders.map(factors).collect() }
+    }
+
+    fn at(&self, theta: f64) -> Legendre {
+        let (sin, cos) = theta.sin_cos();
+        let mut values = vec![0.0; self.factors.len()];
+        let mut diagonal = 1.0;
+        for m in 0..=self.l_max {
+            let place = |l: usize| l * (l + 1) / 2 + m;
+            if m > 0 {
+                diagonal *= sin * self.factors[place(m)][0];
+            }
+            let (mut before, mut value) = (0.0, diagonal);
+            values[place(m)] = value;
+            for l in m + 1..=self.l_max {
+                let [a, b] = self.factors[place(l)];
+                (before, value) = (value, a * cos * value - b * before);
+                values[place(l)] = value;
+            }
+        }
+        Legendre { values }
     }
 }
 
@@ -407,7 +445,7 @@ mod tests {
             for (a, b) in harmonics.coefficients().iter().zip(again.coefficients()) {
                 prop_assert!((a - b).abs() < 1e-12);
             }
-            let in_direction = harmonics_in(&Vector3::from(direction), 5);
+            let in_direction = Basis::new(5).values(&Vector3::from(direction));
             let sum: f64 =
                 in_direction.iter().zip(harmonics.coefficients()).map(|(a, b)| a * b).sum();
             prop_assert!((harmonics.value(&Vector3::from(direction)) - sum).abs() < 1e-12);

@@ -9,13 +9,15 @@
 //!
 //! Nothing is learned from other cells: a layout of one cell does not depend on the rest.
 
-use nalgebra::{DMatrix, DVector, Point3, Vector3};
+use std::collections::BTreeMap;
+
+use nalgebra::{DMatrix, Point3, Vector3};
 use ndarray::Array3;
 use primordia_data::{ImageFrame, Labels, Rigid, TissueFrame, Volume, VoxelSize};
 use rayon::prelude::*;
 
 use crate::error::{FeatureError, Result, positive};
-use crate::harmonics::{Harmonics, HarmonicsParams, cell_harmonics, harmonics_in};
+use crate::harmonics::{Basis, CellHarmonics, Harmonics};
 use crate::intensity::Channel;
 use crate::sweep::{Cells, Run};
 
@@ -26,15 +28,13 @@ pub struct LayoutParams {
     pub n_shells: usize,
     /// The highest degree of harmonics on a shell.
     pub l_max: usize,
-    /// The highest degree of the surface up to which places are counted.
-    pub surface_l_max: usize,
     /// The side in µm of the blocks over which brightness is averaged first; at least one voxel.
     pub block_um: f64,
 }
 
 impl Default for LayoutParams {
     fn default() -> Self {
-        Self { n_shells: 5, l_max: 4, surface_l_max: 8, block_um: 0.5 }
+        Self { n_shells: 5, l_max: 4, block_um: 0.5 }
     }
 }
 
@@ -68,6 +68,31 @@ impl Layout {
         Ok(Self { n_shells, l_max, coefficients })
     }
 
+    /// The layout of coefficients by the names that they were stored under, see [`Layout::names`].
+    ///
+    /// # Errors
+    /// [`FeatureError::Space`] if the names are not those of a layout, or coefficients lack.
+    pub fn from_named(names: &[&str], coefficients: Vec<f64>) -> Result<Self> {
+        let last = names.last().and_then(|name| {
+            let (shell, order) = name.strip_prefix("layout_shell")?.split_once("_l")?;
+            Some((shell.parse().ok()?, order.split_once('_')?.0.parse().ok()?))
+        });
+        let fits = |&(n_shells, l_max): &(usize, usize)| {
+            n_shells.max(l_max) <= names.len() // what a damaged file claims is not made
+                && n_coefficients(n_shells, l_max) == names.len()
+                && Self::names(n_shells, l_max) == *names
+        };
+        let known = last.filter(fits);
+        let Some((n_shells, l_max)) = known else {
+            let found = format!("{} other names", names.len());
+            return Err(FeatureError::Space {
+                found,
+                wanted: "the names of a layout's coefficients",
+            });
+        };
+        Self::from_coefficients(n_shells, l_max, coefficients)
+    }
+
     /// The coefficients, in the order of [`Layout::names`].
     pub fn coefficients(&self) -> &[f64] {
         &self.coefficients
@@ -92,13 +117,20 @@ impl Layout {
     /// The density, in units of the cell's mean, in a direction (along the axes of the tissue) at
     /// `depth` from the centroid (0) to the surface (1); beyond it, that of the surface.
     pub fn density(&self, direction: &Vector3<f64>, depth: f64) -> f64 {
-        let harmonics = harmonics_in(direction, self.l_max);
-        let terms = terms(&harmonics, depth, self.n_shells);
-        terms.map(|(at, value)| self.coefficients[at] * value).sum()
+        self.density_of(&Basis::new(self.l_max).values(direction), depth)
+    }
+
+    /// The same by the harmonics in that direction.
+    fn density_of(&self, harmonics: &[f64], depth: f64) -> f64 {
+        let (first, terms) = terms(harmonics, depth, self.n_shells);
+        terms.iter().zip(&self.coefficients[first..]).map(|(value, part)| part * value).sum()
     }
 
     /// Paints the density into a cell with this surface about `centre_um`: an image of
     /// `voxel_size` that holds the cell, 0 outside it, and the place of its first voxel in µm.
+    ///
+    /// The voxels of the cell have a mean of 1 whatever its shape, so that the image times the mean
+    /// brightness sums up to the protein's total; where the harmonics fall below 0, it is 0.
     ///
     /// # Errors
     /// [`FeatureError::Data`] if the surface encloses nothing.
@@ -114,156 +146,203 @@ impl Layout {
         let n_half = side_um.map(|side| (reach_um / side).ceil() as usize);
         let shape = n_half.map(|n| 2 * n + 1);
         let offset = |at: usize, k: usize| (at as f64 - n_half[k] as f64) * side_um[k];
-        let painted = Array3::from_shape_fn(shape, |(z, y, x)| {
+        let basis = Basis::new(radius_um.l_max().max(self.l_max));
+        let n_harmonics = (self.l_max + 1) * (self.l_max + 1);
+        let (mut total, mut n_inside) = (0.0, 0.0);
+        let mut painted = Array3::from_shape_fn(shape, |(z, y, x)| {
             let place = Vector3::new(offset(x, 2), offset(y, 1), offset(z, 0));
-            let depth = depth(&place, radius_um);
-            if depth <= 1.0 { self.density(&place, depth) as f32 } else { 0.0 }
+            let harmonics = basis.values(&place);
+            let depth = depth(&place, radius_um, &harmonics);
+            if depth > 1.0 {
+                return 0.0;
+            }
+            let density = self.density_of(&harmonics[..n_harmonics], depth).max(0.0);
+            total += density;
+            n_inside += 1.0;
+            density
         });
+        if total > 0.0 {
+            painted *= n_inside / total;
+        }
+        let painted = painted.mapv(|density| density as f32);
         let first = centre_um + Vector3::new(offset(0, 2), offset(0, 1), offset(0, 0));
         Ok((Volume::new(painted, voxel_size)?, first))
     }
 }
 
-/// The layout of a channel in every cell, in the order of [`Labels::cells`]; none in a cell where
-/// the channel is 0 on average, or below.
+/// The layouts of channels in every cell, in the order of [`Labels::cells`], a list per channel; none in
+/// a cell where the channel is 0 on average, or below.
+///
+/// `surfaces` are those of the same cells ([`crate::cell_harmonics`] with the same motion), between
+/// which and the centroids places are counted.
 ///
 /// # Errors
-/// [`FeatureError::Parameter`] and [`FeatureError::Space`] for parameters without meaning,
-/// [`FeatureError::ChannelGrid`] if the channel lies on another grid, [`FeatureError::NotFinite`] if
-/// it holds NaN or infinity inside a cell.
+/// [`FeatureError::Parameter`] and [`FeatureError::Space`] for parameters without meaning, or surfaces
+/// of other cells, [`FeatureError::ChannelGrid`] if a channel lies on another grid,
+/// [`FeatureError::NotFinite`] if one holds NaN or infinity inside a cell.
 pub fn cell_layouts(
     labels: &Labels,
-    channel: &Channel,
+    channels: &[Channel],
+    surfaces: &[CellHarmonics],
     to_tissue: &Rigid<ImageFrame, TissueFrame>,
     params: &LayoutParams,
-) -> Result<Vec<Option<Layout>>> {
+) -> Result<Vec<Vec<Option<Layout>>>> {
     positive("block_um", params.block_um)?;
     if params.n_shells < 2 {
         let found = format!("{} shells", params.n_shells);
         return Err(FeatureError::Space { found, wanted: "two shells or more" });
     }
-    channel.check_grid(labels.volume())?;
-    let surface = HarmonicsParams { l_max: params.surface_l_max, ..HarmonicsParams::default() };
-    let surfaces = cell_harmonics(labels, to_tissue, &surface)?;
+    if surfaces.len() != labels.n_cells() {
+        let found = format!("{} surfaces for {} cells", surfaces.len(), labels.n_cells());
+        return Err(FeatureError::Space { found, wanted: "a surface per cell" });
+    }
+    channels.iter().try_for_each(|channel| channel.check_grid(labels.volume()))?;
     let cells = Cells::of(labels);
     let rotation = to_tissue.rotation();
-    let fit = |(row, surface): (usize, &crate::CellHarmonics)| {
-        let runs = cells.runs(row);
-        let blocks = blocks(runs, channel, labels.volume(), params.block_um);
-        if blocks.iter().any(|block| !block.value.is_finite()) {
-            return Err(channel.not_finite(labels.cells()[row]));
+    let fit = |(row, surface): (usize, &CellHarmonics)| {
+        let blocks = blocks(cells.runs(row), channels, labels.volume(), params.block_um);
+        for (at, channel) in channels.iter().enumerate() {
+            if blocks.iter().any(|block| !block.values[at].is_finite()) {
+                return Err(channel.not_finite(labels.cells()[row]));
+            }
         }
         let centroid_um = cells.extent(row).centroid_um(labels.volume().voxel_size());
+        let basis = Basis::new(surface.radius_um.l_max().max(params.l_max));
+        let n_harmonics = (params.l_max + 1) * (params.l_max + 1);
         let samples = blocks.iter().map(|block| {
             let place = rotation * (block.middle_um - centroid_um);
-            let depth = depth(&place, &surface.radius_um);
-            (harmonics_in(&place, params.l_max), depth, block.value, block.n_voxels)
+            let mut harmonics = basis.values(&place);
+            let depth = depth(&place, &surface.radius_um, &harmonics);
+            harmonics.truncate(n_harmonics);
+            (harmonics, depth, block)
         });
-        Ok(fitted(samples, params))
+        Ok(fitted(samples, channels.len(), params))
     };
-    surfaces.par_iter().enumerate().map(|(row, surface)| fit((row, surface))).collect()
+    let of_cells: Vec<Vec<Option<Layout>>> =
+        surfaces.par_iter().enumerate().map(fit).collect::<Result<_>>()?;
+    let of_channel = |at: usize| of_cells.iter().map(|layouts| layouts[at].clone()).collect();
+    Ok((0..channels.len()).map(of_channel).collect())
 }
 
 /// Some voxels of a cell that are near one another.
 struct Block {
     /// The mean place of its voxels in the image.
     middle_um: Point3<f64>,
-    /// The mean of the channel.
-    value: f64,
+    /// The mean of each channel.
+    values: Vec<f64>,
     n_voxels: f64,
 }
 
 /// The cell with these runs, in blocks of about `side_um`.
-fn blocks(runs: &[Run], channel: &Channel, image: &Volume<u32>, side_um: f64) -> Vec<Block> {
+fn blocks(runs: &[Run], channels: &[Channel], image: &Volume<u32>, side_um: f64) -> Vec<Block> {
     let um = image.voxel_size().um();
     let sides = um.map(|side| ((side_um / side).round() as usize).max(1));
     let n_y = image.shape()[1];
-    let mut sums = std::collections::BTreeMap::<[usize; 3], (Vector3<f64>, f64, f64)>::new();
-    let values = channel.values(runs);
-    for (run, values) in runs.iter().zip(values.by_run(runs)) {
+    let mut sums = BTreeMap::<[usize; 3], Block>::new();
+    let empty =
+        || Block { middle_um: Point3::origin(), values: vec![0.0; channels.len()], n_voxels: 0.0 };
+    let at = |z: usize, y: usize, x: usize| [z / sides[0], y / sides[1], x / sides[2]];
+    for run in runs {
         let (z, y) = (run.line() / n_y, run.line() % n_y);
-        for (x, value) in run.x().zip(values) {
-            let block = sums.entry([z / sides[0], y / sides[1], x / sides[2]]).or_default();
-            block.0 += image.point_um([z, y, x]).coords;
-            block.1 += f64::from(*value);
-            block.2 += 1.0;
+        for x in run.x() {
+            let block = sums.entry(at(z, y, x)).or_insert_with(empty);
+            block.middle_um += image.point_um([z, y, x]).coords;
+            block.n_voxels += 1.0;
         }
     }
-    let block = |(place, value, n_voxels): (Vector3<f64>, f64, f64)| Block {
-        middle_um: Point3::from(place / n_voxels),
-        value: value / n_voxels,
-        n_voxels,
-    };
-    sums.into_values().map(block).collect()
+    for (channel, whole) in channels.iter().enumerate() {
+        let values = whole.values(runs);
+        for (run, values) in runs.iter().zip(values.by_run(runs)) {
+            let (z, y) = (run.line() / n_y, run.line() % n_y);
+            for (x, value) in run.x().zip(values) {
+                if let Some(block) = sums.get_mut(&at(z, y, x)) {
+                    block.values[channel] += f64::from(*value);
+                }
+            }
+        }
+    }
+    let mut blocks: Vec<Block> = sums.into_values().collect();
+    for block in &mut blocks {
+        block.middle_um /= block.n_voxels;
+        block.values.iter_mut().for_each(|value| *value /= block.n_voxels);
+    }
+    blocks
 }
 
-/// How far a place (from the centroid) is from the centroid to the surface.
-fn depth(place: &Vector3<f64>, radius_um: &Harmonics) -> f64 {
-    place.norm() / radius_um.value(place).max(f64::MIN_POSITIVE)
+/// How far a place (from the centroid) is from the centroid to the surface, by the harmonics in its
+/// direction.
+fn depth(place: &Vector3<f64>, radius_um: &Harmonics, harmonics: &[f64]) -> f64 {
+    let radius: f64 = radius_um.coefficients().iter().zip(harmonics).map(|(a, b)| a * b).sum();
+    place.norm() / radius.max(f64::MIN_POSITIVE)
 }
 
-/// The least-squares coefficients for samples of harmonics, depth, value and weight, over the mean.
-fn fitted(
-    samples: impl Iterator<Item = (Vec<f64>, f64, f64, f64)>,
+/// The least-squares coefficients of each channel for harmonics, depth and block, over the mean.
+fn fitted<'b>(
+    samples: impl Iterator<Item = (Vec<f64>, f64, &'b Block)>,
+    n_channels: usize,
     params: &LayoutParams,
-) -> Option<Layout> {
+) -> Vec<Option<Layout>> {
     /// Holds coefficients that no sample tells near 0.
     const RIDGE: f64 = 1e-6;
     let n = n_coefficients(params.n_shells, params.l_max);
     let mut squares = DMatrix::<f64>::zeros(n, n);
-    let mut sums = DVector::<f64>::zeros(n);
-    let (mut total, mut weights) = (0.0, 0.0);
-    for (harmonics, depth, value, weight) in samples {
-        let terms: Vec<(usize, f64)> = terms(&harmonics, depth, params.n_shells).collect();
-        for &(i, a) in &terms {
-            sums[i] += weight * a * value;
-            for &(j, b) in &terms {
-                squares[(i, j)] += weight * a * b;
+    let mut sums = DMatrix::<f64>::zeros(n, n_channels);
+    let (mut totals, mut weights) = (vec![0.0; n_channels], 0.0);
+    for (harmonics, depth, block) in samples {
+        let weight = block.n_voxels;
+        let (first, terms) = terms(&harmonics, depth, params.n_shells);
+        for (at, a) in terms.iter().enumerate() {
+            let column = first + at;
+            for (channel, value) in block.values.iter().enumerate() {
+                sums[(column, channel)] += weight * a * value;
             }
+            // Cholesky reads only what lies on and below the diagonal.
+            let below = &mut squares.as_mut_slice()[column * n + column..(column + 1) * n];
+            below.iter_mut().zip(&terms[at..]).for_each(|(sum, b)| *sum += weight * a * b);
         }
-        total += weight * value;
+        totals.iter_mut().zip(&block.values).for_each(|(total, value)| *total += weight * value);
         weights += weight;
     }
-    let mean = total / weights;
     let ridge = RIDGE * weights / n as f64;
     (0..n).for_each(|i| squares[(i, i)] += ridge);
-    let found = squares.cholesky()?.solve(&sums);
-    (mean > 0.0).then(|| Layout {
-        n_shells: params.n_shells,
-        l_max: params.l_max,
-        coefficients: found.iter().map(|value| value / mean).collect(),
-    })
+    let Some(squares) = squares.cholesky() else { return vec![None; n_channels] };
+    let found = squares.solve(&sums);
+    let layout = |(channel, total): (usize, f64)| {
+        let mean = total / weights;
+        (mean > 0.0).then(|| Layout {
+            n_shells: params.n_shells,
+            l_max: params.l_max,
+            coefficients: found.column(channel).iter().map(|value| value / mean).collect(),
+        })
+    };
+    totals.into_iter().enumerate().map(layout).collect()
 }
 
 fn n_coefficients(n_shells: usize, l_max: usize) -> usize {
     1 + n_shells.saturating_sub(1) * (l_max + 1) * (l_max + 1)
 }
 
-/// The coefficients that make the density at a depth, each with its factor.
-fn terms(
-    harmonics: &[f64],
-    depth: f64,
-    n_shells: usize,
-) -> impl Iterator<Item = (usize, f64)> + use<'_> {
+/// The factors of the coefficients that make the density at a depth, and the number of the first: they
+/// follow one another, since those of two neighbouring shells do.
+fn terms(harmonics: &[f64], depth: f64, n_shells: usize) -> (usize, Vec<f64>) {
     let place = depth.clamp(0.0, 1.0) * (n_shells - 1) as f64;
     let inner = (place as usize).min(n_shells - 2);
     let part = place - inner as f64;
-    let on_shell = move |shell: usize, weight: f64| {
-        // The first shell is a point: only the mean over directions.
-        let first = shell.checked_sub(1).map_or(0, |before| 1 + before * harmonics.len());
-        let n = if shell == 0 { 1 } else { harmonics.len() };
-        harmonics[..n].iter().enumerate().map(move |(at, value)| (first + at, weight * value))
-    };
-    on_shell(inner, 1.0 - part).chain(on_shell(inner + 1, part))
+    // The first shell is a point: only the mean over directions.
+    let first = inner.checked_sub(1).map_or(0, |before| 1 + before * harmonics.len());
+    let n_inner = if inner == 0 { 1 } else { harmonics.len() };
+    let of_inner = harmonics[..n_inner].iter().map(|value| (1.0 - part) * value);
+    (first, of_inner.chain(harmonics.iter().map(|value| part * value)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cell::tests::solid;
+    use crate::harmonics::{HarmonicsParams, cell_harmonics};
     use approx::assert_relative_eq;
     use nalgebra::Rotation3;
-    use std::f64::consts::FRAC_PI_2;
+    use std::f64::consts::{FRAC_PI_2, PI};
 
     /// Values are those at the middles of voxels, and the surface is a smoothed one.
     const SAMPLING: f64 = 0.03;
@@ -285,10 +364,21 @@ mod tests {
     }
 
     fn layout(labels: &Labels, channel: &Volume<f32>, turn: &Rotation3<f64>) -> Layout {
-        let channel = Channel::new("actin", channel);
+        layouts(labels, &[Channel::new("actin", channel)], turn).remove(0).unwrap()
+    }
+
+    /// The layouts of channels in the only cell.
+    fn layouts(
+        labels: &Labels,
+        channels: &[Channel],
+        turn: &Rotation3<f64>,
+    ) -> Vec<Option<Layout>> {
         let to_tissue = Rigid::from_parts(turn.into_inner(), Vector3::zeros()).unwrap();
-        let found = cell_layouts(labels, &channel, &to_tissue, &LayoutParams::default()).unwrap();
-        found[0].clone().unwrap()
+        let params = HarmonicsParams { l_max: 8, ..HarmonicsParams::default() };
+        let surfaces = cell_harmonics(labels, &to_tissue, &params).unwrap();
+        let params = LayoutParams::default();
+        let found = cell_layouts(labels, channels, &surfaces, &to_tissue, &params).unwrap();
+        found.into_iter().map(|mut cells| cells.remove(0)).collect()
     }
 
     #[test]
@@ -394,6 +484,12 @@ mod tests {
         assert_eq!(names[1 + 9 + 1], "layout_shell3_l1_m1_sin");
         assert!(Layout::from_coefficients(3, 2, vec![0.0; 18]).is_err());
         assert!(Layout::from_coefficients(1, 2, vec![0.0]).is_err());
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let coefficients: Vec<f64> = (0..19).map(f64::from).collect();
+        let again = Layout::from_named(&names, coefficients.clone()).unwrap();
+        assert_eq!(again, Layout::from_coefficients(3, 2, coefficients.clone()).unwrap());
+        assert!(Layout::from_named(&names[1..], coefficients[1..].to_vec()).is_err());
+        assert!(Layout::from_named(&["layout_shell999_l9999999_m0_cos"], vec![1.0]).is_err());
         let even = Layout::from_coefficients(2, 0, vec![1.0, 3.0]).unwrap();
         assert_relative_eq!(even.density(&Vector3::x(), 0.5), 2.0);
     }
@@ -401,14 +497,53 @@ mod tests {
     #[test]
     fn a_dark_cell_has_no_layout_and_one_voxel_no_trouble() {
         let (labels, dark) = cell(|p| p.norm() <= 2.0, |_| 0.0);
-        let channel = Channel::new("actin", &dark);
-        let params = LayoutParams::default();
-        let found = cell_layouts(&labels, &channel, &Rigid::identity(), &params).unwrap();
-        assert_eq!(found, [None]);
+        let none = Rotation3::identity();
+        assert_eq!(layouts(&labels, &[Channel::new("actin", &dark)], &none), [None]);
         let labels = solid([1; 3], UM, |_| true);
         let bright = labels.volume().map(|label| *label as f32);
-        let channel = Channel::new("actin", &bright);
-        let found = cell_layouts(&labels, &channel, &Rigid::identity(), &params).unwrap();
-        assert!(found[0].as_ref().unwrap().coefficients().iter().all(|value| value.is_finite()));
+        let found = layout(&labels, &bright, &none);
+        assert!(found.coefficients().iter().all(|value| value.is_finite()));
+    }
+
+    #[test]
+    fn what_is_painted_is_all_of_the_protein_in_any_cell() {
+        let axes = Vector3::new(6.0, 5.0, 7.0);
+        let (labels, bright) = cell(
+            |p| p.component_div(&axes).norm() <= 1.0,
+            |p| 7.0 * (-(p - Vector3::new(1.0, 2.0, 4.0)).norm_squared() / 4.0).exp(),
+        );
+        let found = layout(&labels, &bright, &Rotation3::identity());
+        let params = HarmonicsParams { l_max: 8, ..HarmonicsParams::default() };
+        let own = cell_harmonics(&labels, &Rigid::identity(), &params).unwrap().remove(0).radius_um;
+        let ball = Harmonics::from_coefficients(vec![4.0]).unwrap();
+        let in_cell: Vec<f64> = (labels.volume().as_slice().iter().zip(bright.as_slice()))
+            .filter_map(|(label, value)| (*label > 0).then_some(f64::from(*value)))
+            .collect();
+        let mean = in_cell.iter().sum::<f64>() / in_cell.len() as f64;
+        let ellipsoid_um3 = 4.0 / 3.0 * PI * axes.product();
+        for (surface, volume_um3) in [(own, ellipsoid_um3), (ball, 4.0 / 3.0 * PI * 64.0)] {
+            let voxel_size = VoxelSize::from_um([0.3, 0.25, 0.2]).unwrap();
+            let (painted, _) = found.paint(&surface, Point3::origin(), voxel_size).unwrap();
+            assert!(painted.as_slice().iter().all(|value| *value >= 0.0));
+            let sum: f64 = painted.as_slice().iter().copied().map(f64::from).sum();
+            let total = mean * sum * voxel_size.volume_um3();
+            assert_relative_eq!(total, mean * volume_um3, max_relative = SAMPLING);
+        }
+    }
+
+    #[test]
+    fn channels_that_are_fitted_together_are_fitted_alone() {
+        let axes = Vector3::new(6.0, 5.0, 7.0);
+        let inside = |p: Vector3<f64>| p.component_div(&axes).norm() <= 1.0;
+        let (labels, actin) = cell(inside, |p| 10.0 + p.z);
+        let (_, dark) = cell(inside, |_| 0.0);
+        let (_, myosin) = cell(inside, |p| 5.0 + p.x);
+        let none = Rotation3::identity();
+        let channels = [("actin", &actin), ("dark", &dark), ("myosin", &myosin)];
+        let together =
+            layouts(&labels, &channels.map(|(name, image)| Channel::new(name, image)), &none);
+        let alone =
+            [Some(layout(&labels, &actin, &none)), None, Some(layout(&labels, &myosin, &none))];
+        assert_eq!(together, alone);
     }
 }

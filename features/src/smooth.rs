@@ -86,8 +86,7 @@ impl Field {
         level: f32,
     ) -> (f64, usize) {
         let step_um = 0.5 * self.spacing_um.into_iter().fold(f64::MAX, f64::min);
-        let diagonal = [0, 1, 2].map(|k| self.shape[k] as f64 * self.spacing_um[k]);
-        let reach_um = diagonal.iter().map(|side| side * side).sum::<f64>().sqrt();
+        let reach_um = self.way_out_um(from_um, direction) + step_um; // beyond the box all is 0
         let (mut last_um, mut n_crossings) = (0.0, 0);
         let mut before = self.at(from_um);
         for step in 1..=(reach_um / step_um) as usize {
@@ -100,6 +99,17 @@ impl Field {
             before = value;
         }
         (last_um, n_crossings)
+    }
+
+    /// How far it is from a point in the box to its faces, in a direction of length 1.
+    fn way_out_um(&self, from_um: Point3<f64>, direction: Vector3<f64>) -> f64 {
+        let way_out = |axis: usize| {
+            let k = 2 - axis;
+            let face = if direction[axis] > 0.0 { (self.shape[k] - 1) as f64 } else { 0.0 };
+            let way = self.first_um[k] + face * self.spacing_um[k] - from_um[axis];
+            if direction[axis] == 0.0 { f64::INFINITY } else { way / direction[axis] }
+        };
+        (0..3).map(way_out).fold(f64::INFINITY, f64::min).max(0.0)
     }
 
     /// The mask, as means over blocks of `merged` voxels that begin where the cell does.

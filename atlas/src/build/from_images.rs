@@ -12,6 +12,7 @@ use super::from_tables::attribute_text;
 use super::pool::{Block, Pool, ProteinBlocks};
 use super::progress::Progress;
 use super::specimen::{Columns, SHAPE, SpecimenCells};
+use super::surface::LAYOUT;
 use crate::error::Result;
 use crate::file::{Column, Contacts, Specimen};
 
@@ -52,6 +53,7 @@ pub fn pool_of_images(
     for protein in proteins {
         let mut targets = embeddings(&cells, protein, seed, &mut arrays, progress)?;
         targets.insert("intensity".to_owned(), means(&intensities, protein));
+        targets.insert(LAYOUT.to_owned(), layouts(&cells, protein));
         blocks.insert(protein.clone(), targets);
     }
     let n_cells: usize = cells.iter().map(|c| c.labels.len()).sum();
@@ -61,6 +63,7 @@ pub fn pool_of_images(
         features: stacked(&cells, |c| &c.features),
         intensities,
         shape,
+        harmonics: stacked(&cells, |c| &c.harmonics),
         proteins: blocks,
         spatial_um: coordinates(&cells, |c| &c.tissue_um),
         image_um: coordinates(&cells, |c| &c.image_um),
@@ -107,6 +110,18 @@ fn embedding_names(n_features: usize) -> Vec<String> {
     (0..n_features).map(|i| format!("centre{:02}_{}", i / 3 + 1, ["x", "y", "z"][i % 3])).collect()
 }
 
+/// Where in its cells a protein lies; NaN in specimens in which it was not imaged.
+fn layouts(cells: &[&SpecimenCells], protein: &str) -> Block {
+    let blocks: Vec<Block> = cells
+        .iter()
+        .map(|c| match c.layouts.get(protein) {
+            Some(columns) => block(columns, c.labels.len()),
+            None => Block { names: Vec::new(), values: Array2::zeros((c.labels.len(), 0)) },
+        })
+        .collect();
+    Block::stacked(&blocks)
+}
+
 /// The mean brightness of a protein in the cell and its parts.
 fn means(intensities: &Block, protein: &str) -> Block {
     let names: Vec<String> = MEANS.iter().map(|mean| format!("{protein}_{mean}")).collect();
@@ -119,17 +134,15 @@ fn means(intensities: &Block, protein: &str) -> Block {
 }
 
 fn stacked(cells: &[&SpecimenCells], part: fn(&SpecimenCells) -> &Columns) -> Block {
-    let blocks: Vec<Block> = cells
-        .iter()
-        .map(|c| {
-            let Columns { names, values } = part(c);
-            let values = Array2::from_shape_fn((c.labels.len(), names.len()), |(row, column)| {
-                values[row * names.len() + column]
-            });
-            Block { names: names.clone(), values }
-        })
-        .collect();
+    let blocks: Vec<Block> = cells.iter().map(|c| block(part(c), c.labels.len())).collect();
     Block::stacked(&blocks)
+}
+
+fn block(Columns { names, values }: &Columns, n_cells: usize) -> Block {
+    let values = Array2::from_shape_fn((n_cells, names.len()), |(row, column)| {
+        values[row * names.len() + column]
+    });
+    Block { names: names.clone(), values }
 }
 
 fn coordinates(
@@ -159,6 +172,7 @@ fn columns(cells: &[&SpecimenCells]) -> Vec<Column> {
         Some(confidence) => confidence.iter().map(|&value| f64::from(value)).collect(),
         None => vec![f64::NAN; c.labels.len()],
     });
+    let star_shares = cells.iter().flat_map(|c| c.star_shares.iter().copied());
     let rosette = cells
         .iter()
         .flat_map(|c| c.rosettes.iter().map(|number| number.map_or(f64::NAN, f64::from)));
@@ -167,6 +181,7 @@ fn columns(cells: &[&SpecimenCells]) -> Vec<Column> {
         Column::number("rosette", rosette.collect()),
         Column::text("quality", quality.collect()),
         Column::number("whole_cell_probability", confidence.collect()),
+        Column::number("star_share", star_shares.collect()),
     ]
 }
 

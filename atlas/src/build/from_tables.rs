@@ -34,6 +34,7 @@ pub fn pool_of_tables(tables: TableCells) -> Pool {
         trusted: vec![true; n_cells],
         features: tables.features.into(),
         shape: tables.shape.into_iter().map(|(name, block)| (name, block.into())).collect(),
+        harmonics: Block { names: Vec::new(), values: Array2::zeros((n_cells, 0)) },
         proteins: proteins.collect(),
         spatial_um: tables.positions_um,
         image_um: tables.image_positions_um.unwrap_or_else(unknown),

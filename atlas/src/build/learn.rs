@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array1, Array2, ArrayD, Axis, s};
-use primordia_data::PrincipalComponents;
+use ndarray::{Array1, Array2, ArrayD, ArrayView2, Axis, s};
+use primordia_data::{DataError, PrincipalComponents};
 use primordia_regression::map::{Cells, MapValidation, Measured as MeasuredCells};
 use primordia_regression::{Baseline, MapParams, ProteinMap, map_protein};
 
 use super::pool::{Block, Pool, ProteinBlocks};
 use super::progress::Progress;
+use super::surface::{DEVIATIONS, HARMONICS};
 use crate::error::{AtlasError, Result};
 use crate::file::{FittedSpace, Protein, Score, ShapeBlock};
 
@@ -56,6 +57,10 @@ struct Inputs {
 /// [`AtlasError::Learn`] with the protein that could not be learned.
 pub fn learn(pool: &Pool, params: &MapParams, progress: &dyn Progress) -> Result<Learned> {
     let mut learned = Learned { shape: shape_spaces(pool)?, ..Learned::default() };
+    if let Some(surfaces) = learned.shape.iter().find(|block| block.name == HARMONICS) {
+        let deviations = deviations(&surfaces.scores, &pool.trusted);
+        learned.arrays.insert(DEVIATIONS.to_owned(), deviations.into_dyn());
+    }
     let inputs = Inputs::of(pool);
     learned.texts.insert("models/inputs".to_owned(), inputs.shape.names.clone());
     let n_targets = pool.proteins.values().map(BTreeMap::len).sum();
@@ -91,37 +96,62 @@ impl Inputs {
     }
 }
 
-/// One space per embedding: standardised principal components of trusted cells.
+/// How principal components are found: standardised, or of columns of one unit.
+type Fit = fn(ArrayView2<f64>, Option<usize>) -> Result<PrincipalComponents, DataError>;
+
+/// One space per embedding, of standardised columns; and one of the surfaces, whose coefficients are
+/// all in µm. Harmonics are orthonormal, so that distances in the latter are root mean squares of
+/// differences of radii over all directions.
 fn shape_spaces(pool: &Pool) -> Result<Vec<ShapeBlock>> {
-    let mut spaces = Vec::new();
     // `tissue` before `cell`: the first is meant where none is named.
-    for (name, block) in pool.shape.iter().rev() {
-        let complete = block.complete_rows();
-        let rows: Vec<usize> =
-            (0..complete.len()).filter(|&row| complete[row] && pool.trusted[row]).collect();
-        if rows.len() < 3 {
-            continue;
-        }
-        let space = PrincipalComponents::fit(block.values.select(Axis(0), &rows).view(), None)?;
-        let mut scores = Array2::from_elem((pool.n_cells(), space.n_components()), f32::NAN);
-        let rows: Vec<usize> = (0..complete.len()).filter(|&row| complete[row]).collect();
-        let known = space.transform(block.values.select(Axis(0), &rows).view());
-        for (&row, values) in rows.iter().zip(known.rows()) {
-            scores.row_mut(row).assign(&values.mapv(|value| value as f32));
-        }
-        spaces.push(ShapeBlock {
-            name: name.clone(),
-            scores,
-            space: Some(FittedSpace {
-                input_names: block.names.clone(),
-                mean: space.mean.clone(),
-                scale: space.scale.clone(),
-                components: space.components.clone(),
-                explained_variance_ratio: space.explained_variance_ratio.clone(),
-            }),
-        });
+    let embeddings = pool.shape.iter().rev();
+    let embeddings =
+        embeddings.map(|(name, block)| (name.as_str(), block, PrincipalComponents::fit as Fit));
+    let surfaces = (HARMONICS, &pool.harmonics, PrincipalComponents::fit_unscaled as Fit);
+    let spaces = embeddings
+        .chain([surfaces])
+        .filter_map(|(name, block, fit)| shape_space(name, block, &pool.trusted, fit).transpose());
+    spaces.collect()
+}
+
+/// The space of trusted cells, and where all cells that have every feature lie in it; none where there
+/// are too few cells, or all are alike.
+pub(crate) fn shape_space(
+    name: &str,
+    block: &Block,
+    trusted: &[bool],
+    fit: Fit,
+) -> Result<Option<ShapeBlock>> {
+    let complete = block.complete_rows();
+    let known: Vec<usize> = (0..complete.len()).filter(|&row| complete[row]).collect();
+    let rows: Vec<usize> = known.iter().copied().filter(|&row| trusted[row]).collect();
+    if rows.len() < 3 || block.names.is_empty() {
+        return Ok(None);
     }
-    Ok(spaces)
+    let space = match fit(block.values.select(Axis(0), &rows).view(), None) {
+        Err(DataError::NoVariance { .. }) => return Ok(None),
+        space => space?,
+    };
+    let mut scores = Array2::from_elem((complete.len(), space.n_components()), f32::NAN);
+    let found = space.transform(block.values.select(Axis(0), &known).view());
+    for (&row, values) in known.iter().zip(found.rows()) {
+        scores.row_mut(row).assign(&values.mapv(|value| value as f32));
+    }
+    let space = FittedSpace {
+        input_names: block.names.clone(),
+        mean: space.mean,
+        scale: space.scale,
+        components: space.components,
+        explained_variance_ratio: space.explained_variance_ratio,
+    };
+    Ok(Some(ShapeBlock { name: name.to_owned(), scores, space: Some(space) }))
+}
+
+/// The standard deviation of trusted cells along each axis of a space.
+pub(crate) fn deviations(scores: &Array2<f32>, trusted: &[bool]) -> Array1<f64> {
+    let known = |&row: &usize| trusted[row] && scores.row(row).iter().all(|s| s.is_finite());
+    let rows: Vec<usize> = (0..trusted.len()).filter(known).collect();
+    scores.select(Axis(0), &rows).mapv(f64::from).std_axis(Axis(0), 0.0)
 }
 
 fn map_target(

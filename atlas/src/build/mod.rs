@@ -12,6 +12,7 @@ pub mod learn;
 pub mod pool;
 pub mod progress;
 pub mod specimen;
+pub mod surface;
 pub mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ use self::learn::{Learned, learn};
 use self::pool::{Block, Pool};
 pub use self::progress::{NoProgress, Progress};
 use self::specimen::{SpecimenCells, SpecimenParams, specimen_cells};
+use self::surface::{HARMONICS, harmonics_params, layout_params};
 pub use self::work::{WorkFolder, WorkKey};
 use crate::error::{AtlasError, Result};
 use crate::file::{Atlas, Column, FeatureMatrix, Provenance};
@@ -60,6 +62,8 @@ fn imaged_cells<'e>(
 ) -> Result<Vec<(&'e primordia_data::experiment::Specimen, SpecimenCells)>> {
     let params = SpecimenParams {
         landmarks: LandmarkParams { seed: experiment.seed, ..LandmarkParams::default() },
+        harmonics: harmonics_params(),
+        layout: layout_params(),
         ..SpecimenParams::default()
     };
     if experiment.specimens.is_empty() {
@@ -112,9 +116,12 @@ fn check_specimens<'t>(
 
 /// Cells of images and of tables together. Embeddings of one name must be of one space.
 fn joined(images: Pool, tables: Pool, experiment: &Experiment) -> Result<Pool> {
-    for (name, block) in &images.shape {
-        if tables.shape.get(name).is_some_and(|other| other.names != block.names) {
-            let (path, space) = (experiment.file.clone(), name.clone());
+    let harmonics = (!images.cells.is_empty()).then_some((HARMONICS, &images.harmonics));
+    let of_images = images.shape.iter().map(|(name, block)| (name.as_str(), block));
+    for (name, block) in of_images.chain(harmonics) {
+        let other = tables.shape.get(name);
+        if other.is_some_and(|other| name == HARMONICS || other.names != block.names) {
+            let (path, space) = (experiment.file.clone(), name.to_owned());
             return Err(AtlasError::MixedSpaces { path, space });
         }
     }
@@ -177,6 +184,8 @@ fn provenance(
         "measure": format!("{:?}", primordia_features::MeasureParams::default()),
         "landmarks_per_cell": LandmarkParams::default().n_landmarks,
         "embedding": format!("{:?}", primordia_features::CbeParams::in_frame(primordia_features::CbeFrame::Tissue)),
+        "harmonics": format!("{:?}", harmonics_params()),
+        "layout": format!("{:?}", layout_params()),
         "folds": params.n_folds,
         "interval_coverage": params.coverage,
         "regressor": format!("{:?}", params.regressor),

@@ -16,7 +16,7 @@ pub struct Block {
     pub values: Array2<f64>,
 }
 
-/// One protein's blocks of features by target: `intensity`, `tissue`, `cell`.
+/// One protein's blocks of features by target: `intensity`, `layout`, `tissue`, `cell`.
 pub type ProteinBlocks = BTreeMap<String, Block>;
 
 /// All cells of an experiment in one frame.
@@ -30,6 +30,8 @@ pub struct Pool {
     pub intensities: Block,
     /// Embeddings of the shape, by the frame they were made in: `tissue`, `cell`.
     pub shape: BTreeMap<String, Block>,
+    /// Surfaces as harmonics, in µm; cells are drawn from them, and nothing is predicted from them.
+    pub harmonics: Block,
     /// Proteins by name.
     pub proteins: BTreeMap<String, ProteinBlocks>,
     /// Centroids in the tissue frame: cells × (x, y, z), µm.
@@ -182,6 +184,7 @@ impl Pool {
         self.features = both(&self.features, &other.features);
         self.intensities = both(&self.intensities, &other.intensities);
         self.shape = joined_blocks(&self.shape, &other.shape, both);
+        self.harmonics = both(&self.harmonics, &other.harmonics);
         let names: BTreeSet<String> =
             self.proteins.keys().chain(other.proteins.keys()).cloned().collect();
         let none = ProteinBlocks::new();

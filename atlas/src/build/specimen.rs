@@ -12,13 +12,17 @@ use primordia_data::{
     CellTable, EditLog, ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume,
 };
 use primordia_features::landmarks::{LandmarkParams, sample_landmarks, turned_to_tissue};
-use primordia_features::{CellQuality, Channel, MeasureParams, Measured, measure};
+use primordia_features::{
+    CellHarmonics, CellQuality, Channel, HarmonicsParams, LayoutParams, MeasureParams, Measured,
+    cell_harmonics, cell_layouts, measure,
+};
 use primordia_registration::{Hints, Profile, Tissue, TissueRegistration, register};
 use primordia_segmentation::{Grade, Unmixing, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::cells::{Finder, Reference, corrected_labels, given_labels, segment_image};
 use super::progress::Progress;
+use super::surface::{harmonics_columns, layout_columns};
 use super::work::{WorkFolder, WorkKey, hash_file};
 use crate::error::{AtlasError, Result};
 use crate::file::Decision;
@@ -53,6 +57,12 @@ pub struct SpecimenCells {
     /// Landmarks about each cell's centroid along the tissue's axes, x, y, z in µm, by what they
     /// are of: [`SHAPE`], or a protein.
     pub landmarks: BTreeMap<String, Vec<Vec<[f32; 3]>>>,
+    /// The surface of each cell as harmonics; NaN where it is not star-shaped.
+    pub harmonics: Columns,
+    /// The share of directions in which the ray from a cell's centroid leaves it once.
+    pub star_shares: Vec<f64>,
+    /// Where in each cell each protein lies; NaN where it is dark.
+    pub layouts: BTreeMap<String, Columns>,
     /// From image to tissue, column by column.
     pub image_to_tissue: [f64; 16],
     /// Which way the tissue points: evidence and confidence.
@@ -85,6 +95,10 @@ pub struct SpecimenParams {
     pub measure: MeasureParams,
     /// How landmarks are drawn.
     pub landmarks: LandmarkParams,
+    /// How surfaces are expanded.
+    pub harmonics: HarmonicsParams,
+    /// How layouts of proteins are fitted.
+    pub layout: LayoutParams,
 }
 
 /// Finds and measures the cells of `specimen`, or takes them from the work folder.
@@ -208,8 +222,14 @@ fn compute(
     for (channel, clouds) in proteins.iter().zip(&sampled.proteins) {
         landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
     }
-    let cells = summed_up(&labels, &measured, confidence, landmarks, &registration, inputs.all())?;
-    Ok(SpecimenCells { unmixing, ..cells })
+    let surfaces = cell_harmonics(&labels, to_tissue, &params.harmonics)?;
+    let cells = summed_up(&labels, &measured, &surfaces, landmarks, &registration, inputs.all())?;
+    let layouts = cell_layouts(&labels, &proteins, &surfaces, to_tissue, &params.layout)?;
+    let layouts = proteins
+        .iter()
+        .zip(&layouts)
+        .map(|(channel, layouts)| (channel.name().to_owned(), layout_columns(layouts)));
+    Ok(SpecimenCells { layouts: layouts.collect(), confidence, unmixing, ..cells })
 }
 
 fn warn_of_unsure_cells(specimen: &str, labels: &Labels, confidence: Option<&[f32]>) {
@@ -348,7 +368,7 @@ fn compact(
 fn summed_up(
     labels: &Labels,
     measured: &Measured,
-    confidence: Option<Vec<f32>>,
+    surfaces: &[CellHarmonics],
     landmarks: BTreeMap<String, Vec<Vec<[f32; 3]>>>,
     registration: &TissueRegistration,
     input_hash: String,
@@ -361,12 +381,15 @@ fn summed_up(
         intensities: Columns::of(&measured.intensity),
         image_um: triples(&measured.centroids_image_um),
         tissue_um: triples(&measured.centroids_tissue_um),
-        confidence,
+        confidence: None,
         quality: measured.quality.iter().map(|cell| cell.reasons().join("; ")).collect(),
         whole: measured.quality.iter().map(is_whole).collect(),
         rosettes: measured.rosette_numbers(),
         contacts: measured.contacts.iter().map(|c| (c.a, c.b, c.area_um2)).collect(),
         landmarks,
+        harmonics: harmonics_columns(surfaces),
+        layouts: BTreeMap::new(),
+        star_shares: surfaces.iter().map(|surface| surface.star_share).collect(),
         image_to_tissue: std::array::from_fn(|index| matrix[index]),
         direction: (registration.direction.to_string(), registration.direction.confidence),
         apical: (registration.apical.to_string(), registration.apical.confidence),

@@ -19,6 +19,7 @@ mod query;
 mod segment;
 mod train;
 mod validate;
+mod walk;
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -69,6 +70,7 @@ enum Verb {
     Query(query::Query),
     Export(export::Export),
     Validate(validate::Validate),
+    Walk(walk::Walk),
 }
 
 /// Runs the verb of the command line: exit code 0 done, 1 failed, 2 misused.
@@ -113,6 +115,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Verb::Query(query) => query.run(),
         Verb::Export(export) => export.run(),
         Verb::Validate(validate) => validate.run(),
+        Verb::Walk(walk) => walk.run(quiet),
     }
 }
 

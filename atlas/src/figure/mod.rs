@@ -2,8 +2,9 @@
 //!
 //! [`section()`] paints one plane of an image and its cells, [`found_cells`] shows what a segmentation found; [`tissue_map()`] draws the cells of an
 //! atlas where they lie, each in the colour of a value; [`measured_against_predicted`] sets a
-//! prediction beside the truth, and [`held_out_scores`] beside its baselines. [`overview`] composes
-//! them into one figure and [`page`] puts that figure on a page that needs no network.
+//! prediction beside the truth, and [`held_out_scores`] beside its baselines. [`walk_figure`] shows
+//! shapes along an axis of a shape space. [`overview`] composes sections, maps and predictions
+//! into one figure and [`page`] puts that figure on a page that needs no network.
 //!
 //! Everything comes back as text (SVG, HTML) or pixels: nothing here opens a file. The same input
 //! gives the same bytes. Colours can be told apart without colour vision of the usual kind; what
@@ -20,7 +21,9 @@ mod raster;
 mod scatter;
 mod scores;
 mod section;
+mod shade;
 mod tissue_map;
+mod walk;
 
 #[cfg(test)]
 mod fake;
@@ -33,3 +36,4 @@ pub use scatter::{Comparison, measured_against_predicted};
 pub use scores::held_out_scores;
 pub use section::{Paint, Section, Tint, section, section_figure};
 pub use tissue_map::{TissueMap, tissue_map};
+pub use walk::walk_figure;

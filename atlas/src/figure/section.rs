@@ -141,7 +141,7 @@ fn draw_scale_bar(canvas: &mut Canvas, area: &Rect, pixels_per_um: f64) {
 }
 
 /// The largest of 1, 2 and 5 times a power of ten that is at most `length`.
-fn round_below(length: f64) -> Option<f64> {
+pub(super) fn round_below(length: f64) -> Option<f64> {
     if !(length.is_finite() && length > 0.0) {
         return None;
     }

@@ -158,7 +158,7 @@ pub struct Decision {
 pub struct Score {
     /// What is predicted: a protein's name, or that of a class or count.
     pub protein: String,
-    /// Which features of it: `tissue`, `cell`, `intensity`.
+    /// Which features of it: `tissue`, `cell`, `intensity`, `layout`.
     pub target: String,
     /// What it is predicted with: `shape`, or a baseline: `mean`, `position`, `size_orientation`.
     pub model: String,

@@ -266,7 +266,7 @@ fn as_many_kinds_are_tried_as_are_promised() {
 #[test]
 fn without_its_fault_each_kind_of_input_is_accepted() {
     type Make = fn(&Path);
-    let sound: [(&str, Make); 9] = [
+    let sound: [(&str, Make); 10] = [
         (tiff::SEGMENT, |folder| put(folder, "broken.tif", &tiff::sound())),
         (tiff::SEGMENT, |folder| put(folder, "broken.tif", &tiff::sound_lzw())),
         (hdf5::SEGMENT, hdf5::sound),
@@ -276,6 +276,9 @@ fn without_its_fault_each_kind_of_input_is_accepted() {
         (cells::FEATURES, cells::sound),
         (edits::EDIT, edits::sound),
         ("validate atlas.h5", |folder| put(folder, "atlas.h5", atlases::sound())),
+        ("walk atlas.h5 --channel actin -o out/walk", |folder| {
+            put(folder, "atlas.h5", atlases::imaged());
+        }),
     ];
     for (command, make) in sound {
         let folder = sandbox(make);

@@ -13,3 +13,4 @@ mod real_tables;
 mod segmentation;
 mod threads;
 mod unmix;
+mod walk;

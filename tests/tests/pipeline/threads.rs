@@ -90,10 +90,19 @@ fn one_thread_and_four_make_the_same_atlas_and_tables() {
     assert_same_on_any_number_of_threads(
         &[
             "build experiment.toml -o atlas.h5",
+            "walk atlas.h5 --channel actin -o walk",
             "export atlas.h5 -o csv",
             "export atlas.h5 -o parquet --format parquet",
         ],
-        &["atlas.h5", "csv/cells.csv", "csv/actin.csv", "csv/scores.csv", "parquet/cells.parquet"],
+        &[
+            "atlas.h5",
+            "walk/axis1.svg",
+            "walk/axis1_step7_2.00sd.ome.tif",
+            "csv/cells.csv",
+            "csv/actin.csv",
+            "csv/scores.csv",
+            "parquet/cells.parquet",
+        ],
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::{Case, case, hdf5, put, run, sandbox, tables};
+use super::{Case, case, hdf5, outputs, put, run, sandbox, tables};
 
 const FILE: &str = "atlas.h5";
 
@@ -11,6 +11,17 @@ pub(super) fn sound() -> &'static [u8] {
     static ATLAS: OnceLock<Vec<u8>> = OnceLock::new();
     ATLAS.get_or_init(|| {
         let folder = sandbox(tables::sound);
+        let output = run("build experiment.toml -o out/atlas.h5", None, folder.path());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::read(folder.path().join("out/atlas.h5")).unwrap()
+    })
+}
+
+/// The bytes of an atlas of one imaged specimen, whose cells can be drawn.
+pub(super) fn imaged() -> &'static [u8] {
+    static ATLAS: OnceLock<Vec<u8>> = OnceLock::new();
+    ATLAS.get_or_init(|| {
+        let folder = sandbox(outputs::images);
         let output = run("build experiment.toml -o out/atlas.h5", None, folder.path());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         std::fs::read(folder.path().join("out/atlas.h5")).unwrap()
@@ -39,6 +50,35 @@ fn image() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     hdf5::sound(folder.path());
     std::fs::read(folder.path().join("broken.h5")).unwrap()
+}
+
+/// Walks that cannot be gone.
+fn walks() -> Vec<Case> {
+    const WALK: &str = "walk atlas.h5 -o out/walk";
+    let (of_tables, of_images) = (|| sound().to_vec(), || imaged().to_vec());
+    vec![
+        given("a cut atlas to walk", WALK, &[FILE], cut),
+        given("a text to walk", WALK, &[FILE, "not an HDF5 file"], text),
+        case("an atlas to walk that is not there", WALK, &[FILE], |_| ()),
+        given(
+            "an atlas to walk that has no surfaces",
+            WALK,
+            &[FILE, "tissue", "images"],
+            of_tables,
+        ),
+        given(
+            "an axis that no atlas has",
+            "walk atlas.h5 --axis 1000 -o out/walk",
+            &[FILE, "axis 1000", "from 1 to"],
+            of_images,
+        ),
+        given(
+            "a protein to paint that no atlas has",
+            "walk atlas.h5 --channel myosin -o out/walk",
+            &[FILE, "myosin", "actin"],
+            of_images,
+        ),
+    ]
 }
 
 pub(super) fn cases() -> Vec<Case> {
@@ -92,5 +132,6 @@ pub(super) fn cases() -> Vec<Case> {
             whole,
         ),
     ]);
+    cases.extend(walks());
     cases
 }

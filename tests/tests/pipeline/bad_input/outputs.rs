@@ -12,7 +12,7 @@ fn raw_image(folder: &Path) {
     put(folder, "broken.tif", &tiff::sound());
 }
 
-fn images(folder: &Path) {
+pub(super) fn images(folder: &Path) {
     image(folder, "raw/a.ome.tif");
     let text = "experiment.reference = \"membrane\"\n[[specimens]]\nimages = \"raw/*.ome.tif\"\n";
     put(folder, FILE, text.as_bytes());
@@ -20,6 +20,10 @@ fn images(folder: &Path) {
 
 fn atlas(folder: &Path) {
     put(folder, "atlas.h5", atlases::sound());
+}
+
+fn imaged_atlas(folder: &Path) {
+    put(folder, "atlas.h5", atlases::imaged());
 }
 
 pub(super) fn cases() -> Vec<Case> {
@@ -65,6 +69,14 @@ fn missing_folders() -> Vec<Case> {
             &["kept.txt"],
             atlas,
         ),
+        case("no folder for a walk", "walk atlas.h5 -o nowhere/walk", &nowhere, imaged_atlas),
+        case("a folder for a walk that is there", "walk atlas.h5 -o out", &["out"], imaged_atlas),
+        case(
+            "a file in place of a walk",
+            "walk atlas.h5 -o out/kept.txt",
+            &["kept.txt", "there already"],
+            imaged_atlas,
+        ),
         case(
             "a file in place of a work folder",
             "build experiment.toml -o out/atlas.h5 --work out/kept.txt",
@@ -83,6 +95,7 @@ fn full_disks() -> Vec<Case> {
         case("a full disk for finished specimens", BUILD, &["atlas.work"], images),
         case("a full disk for an atlas", BUILD, &["atlas.h5"], tables::sound),
         case("a full disk for an answer", EXPORT, &["answer.parquet"], atlas),
+        case("a full disk for a walk", "walk atlas.h5 -o out/walk", &["out/walk"], imaged_atlas),
     ]
     .map(|case| case.after(FULL_DISK))
     .into()
