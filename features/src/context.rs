@@ -36,6 +36,28 @@ pub(crate) struct NeighbourMeans {
     pub(crate) extents_tissue_um: Vector3<f64>,
 }
 
+impl CellContext {
+    /// Of a cell about whose place nobody asked.
+    pub(crate) const NONE: Self = Self {
+        distance_to_tip_um: f64::NAN,
+        distance_to_axis_um: f64::NAN,
+        distance_to_surface_um: f64::NAN,
+        nearest_cell_um: f64::NAN,
+        n_cells_nearby: 0,
+        cells_per_1000um3: f64::NAN,
+        contact_fraction: f64::NAN,
+        n_contact_steps_to_outside: f64::NAN,
+        neighbours: NeighbourMeans {
+            volume_um3: f64::NAN,
+            surface_um2: f64::NAN,
+            sphericity: f64::NAN,
+            extents_tissue_um: Vector3::new(f64::NAN, f64::NAN, f64::NAN),
+        },
+        distance_to_rosette_um: f64::NAN,
+        rosette_n_cells: 0,
+    };
+}
+
 /// What is known of the cells of a tissue, by row.
 pub(crate) struct Tissue<'a> {
     pub(crate) shapes: &'a [&'a CellShape],
@@ -53,7 +75,8 @@ impl Tissue<'_> {
     /// The context of every cell.
     pub(crate) fn contexts(&self) -> Vec<CellContext> {
         let centres = self.centroids_tissue_um;
-        let fronts = centres.iter().zip(self.shapes).map(|(centre, cell)| centre.x + cell.front_um);
+        let fronts =
+            centres.iter().zip(self.shapes).map(|(centre, cell)| centre.x + cell.surface.front_um);
         let tip_um = fronts.fold(f64::NEG_INFINITY, f64::max);
         let sum = centres.iter().fold(Vector3::zeros(), |sum, centre| sum + centre.coords);
         let middle = sum / centres.len() as f64;
@@ -116,10 +139,10 @@ impl Tissue<'_> {
         };
         NeighbourMeans {
             volume_um3: mean(&|cell| cell.volume_um3),
-            surface_um2: mean(&|cell| cell.surface_um2),
+            surface_um2: mean(&|cell| cell.surface.area_um2),
             sphericity: mean(&CellShape::sphericity),
             extents_tissue_um: Vector3::from_fn(|axis, _| {
-                mean(&|cell| cell.extents_tissue_um[axis])
+                mean(&|cell| cell.surface.extents_tissue_um[axis])
             }),
         }
     }

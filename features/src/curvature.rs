@@ -36,6 +36,18 @@ pub(crate) struct Curvature {
     pub(crate) bending_energy: f64,
 }
 
+impl Curvature {
+    /// Of a surface about whose bends nobody asked.
+    pub(crate) const NONE: Self = Self {
+        mean_per_um: f64::NAN,
+        deviation_per_um: f64::NAN,
+        gauss_deviation_per_um2: f64::NAN,
+        concave_share: f64::NAN,
+        saddle_share: f64::NAN,
+        bending_energy: f64::NAN,
+    };
+}
+
 /// The mesh of [`crate::mesh::cell_mesh`] and how it bends.
 pub(crate) fn bent_mesh(cell: &CellMask, smoothing_um: f64) -> (Mesh, Curvature) {
     let field = Field::smoothed(cell, smoothing_um);

@@ -11,7 +11,7 @@ use primordia_data::image::{ImageFile, write_labels};
 use primordia_data::{
     CellTable, EditLog, ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume,
 };
-use primordia_features::landmarks::{LandmarkParams, sample_landmarks, turned_to_tissue};
+use primordia_features::landmarks::{LandmarkParams, turned_to_tissue};
 use primordia_features::{CellQuality, Channel, MeasureParams, Measured, measure};
 use primordia_registration::{Hints, Profile, Tissue, TissueRegistration, register};
 use primordia_segmentation::{Grade, Unmixing, Verdict};
@@ -198,15 +198,17 @@ fn compute(
     let channels: Vec<Channel> =
         names.iter().zip(&volumes).map(|(name, volume)| Channel::new(name, volume)).collect();
     let to_tissue = &registration.image_to_tissue;
-    let measured = measure(&labels, &channels, &specimen.id, to_tissue, &params.measure)?;
-    let names = experiment.proteins_among(&names);
-    let proteins: Vec<Channel> =
-        channels.into_iter().filter(|channel| names.contains(&channel.name())).collect();
-    let sampled = sample_landmarks(&labels, &proteins, &params.landmarks)?;
+    let with_landmarks = MeasureParams { landmarks: Some(params.landmarks), ..params.measure };
+    let mut measured = measure(&labels, &channels, &specimen.id, to_tissue, &with_landmarks)?;
+    let proteins = experiment.proteins_among(&names);
     let mut landmarks = BTreeMap::new();
-    landmarks.insert(SHAPE.to_owned(), compact(&sampled.shape, to_tissue));
-    for (channel, clouds) in proteins.iter().zip(&sampled.proteins) {
-        landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
+    if let Some(sampled) = measured.landmarks.take() {
+        landmarks.insert(SHAPE.to_owned(), compact(&sampled.shape, to_tissue));
+        for (channel, clouds) in channels.iter().zip(&sampled.proteins) {
+            if proteins.contains(&channel.name()) {
+                landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
+            }
+        }
     }
     let cells = summed_up(&labels, &measured, confidence, landmarks, &registration, inputs.all())?;
     Ok(SpecimenCells { unmixing, ..cells })
