@@ -168,22 +168,27 @@ pub(crate) fn outer_points(mesh: &Mesh, labels: &Labels) -> Vec<[f32; 3]> {
     const EVERY: usize = 8;
     let image = labels.volume();
     let beyond_um = 0.75 * image.voxel_size().um().into_iter().fold(0.0, f64::max);
-    let outer = mesh.corners().step_by(EVERY).filter_map(|[a, b, c]| {
+    let middle_and_beyond = |[a, b, c]: [Point3<f64>; 3]| {
         let middle = Point3::from((a.coords + b.coords + c.coords) / 3.0);
         let normal = (b - a).cross(&(c - a)).try_normalize(0.0)?;
-        let label = label_at(image, &(middle + beyond_um * normal))?;
-        (label == 0).then(|| middle.coords.map(|at| at as f32).into())
-    });
-    outer.collect()
+        Some((middle, voxel_at(image, &(middle + beyond_um * normal))?))
+    };
+    // All voxels are found before the first is read: they are far apart, so that the memory has
+    // many to fetch at once.
+    let places: Vec<(Point3<f64>, usize)> =
+        mesh.corners_of_every(EVERY).filter_map(middle_and_beyond).collect();
+    let voxels = image.as_slice();
+    let outer = places.into_iter().filter(|(_, beyond)| voxels[*beyond] == 0);
+    outer.map(|(middle, _)| middle.coords.map(|at| at as f32).into()).collect()
 }
 
-/// The label of the voxel at a point; none outside the image.
-fn label_at(image: &Volume<u32>, point_um: &Point3<f64>) -> Option<u32> {
+/// The voxel at a point, counted through the image; none outside it.
+fn voxel_at(image: &Volume<u32>, point_um: &Point3<f64>) -> Option<usize> {
     let at = image.position_voxels(point_um).map(f64::round);
-    if at.iter().any(|at| *at < 0.0) {
-        return None;
-    }
-    image.voxels().get(at.map(|at| at as usize)).copied()
+    let shape = image.shape();
+    let is_inside = (0..3).all(|axis| at[axis] >= 0.0 && at[axis] < shape[axis] as f64);
+    let [z, y, x] = at.map(|at| at as usize);
+    is_inside.then_some((z * shape[1] + y) * shape[2] + x)
 }
 
 /// How many contacts lead from each cell to one that touches background; NaN where none does.

@@ -219,12 +219,23 @@ fn drawn(
 /// The first of the values at which the sum of excess passes `rest`; the last with any if rounding
 /// leaves none.
 fn step_of(values: &[f32], mean: f64, mut rest: f64) -> usize {
-    let passed = values.iter().position(|value| {
+    /// Values that are passed at once, on vector units.
+    const STEP: usize = 8;
+    let mut first = 0;
+    for step in values.as_chunks::<STEP>().0 {
+        let [a, b, c, d, e, f, g, h] = step.map(|value| excess(value, mean));
+        let sum = ((a + e) + (c + g)) + ((b + f) + (d + h));
+        if rest < sum {
+            break;
+        }
+        (rest, first) = (rest - sum, first + STEP);
+    }
+    let passed = values[first..].iter().position(|value| {
         rest -= excess(*value, mean);
         rest < 0.0
     });
     let last = || values.iter().rposition(|value| excess(*value, mean) > 0.0);
-    passed.or_else(last).unwrap_or_default()
+    passed.map(|step| first + step).or_else(last).unwrap_or_default()
 }
 
 /// Searches growing sums in constant time on average: begins at the first sum above the lower end
@@ -232,12 +243,15 @@ fn step_of(values: &[f32], mean: f64, mut rest: f64) -> usize {
 struct Guide<'a> {
     sums: &'a [f64],
     first_above: Vec<u32>,
+    parts_per_total: f64,
 }
 
 impl<'a> Guide<'a> {
     fn new(sums: &'a [f64]) -> Self {
-        let mut guide = Self { sums, first_above: Vec::with_capacity(sums.len()) };
         let total = sums[sums.len() - 1];
+        let (first_above, parts_per_total) =
+            (Vec::with_capacity(sums.len()), sums.len() as f64 / total);
+        let mut guide = Self { sums, first_above, parts_per_total };
         let mut first = 0;
         for part in 0..sums.len() {
             let low = part as f64 / sums.len() as f64 * total;
@@ -252,7 +266,7 @@ impl<'a> Guide<'a> {
     /// The first sum above `value`, which is less than the total.
     fn first_above(&self, value: f64) -> usize {
         let last = self.sums.len() - 1;
-        let part = value / self.sums[last] * self.sums.len() as f64;
+        let part = value * self.parts_per_total;
         let mut index = self.first_above[(part as usize).min(last)] as usize;
         // Rounding may have led to the part after.
         while index > 0 && self.sums[index - 1] > value {
