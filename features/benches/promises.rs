@@ -2,7 +2,7 @@
 //! 15,000 cells.
 //!
 //! Prints times and the most memory held; ends with code 1 if one takes longer than promised, or if
-//! the space holds more memory. Work is that of all cores: the promises are for four.
+//! the space holds more memory.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,8 +17,9 @@ use rayon::prelude::*;
 
 /// All features of 461 cells, one channel.
 const OVULE_S: f64 = 2.0;
-/// Fitting a space, embedding its cells included.
+/// Fitting a space on four cores, embedding its cells included; fewer cores have as much longer.
 const SPACE_S: f64 = 60.0;
+const SPACE_CORES: usize = 4;
 /// The clouds themselves, 720 MB, included.
 const SPACE_BYTES: u64 = 2_000_000_000;
 /// Embedding the cells of one more specimen.
@@ -122,7 +123,8 @@ fn space(frame: CbeFrame) -> bool {
         std::hint::black_box(features);
     });
     let what = format!("a space of {N_CELLS} cells in the frame of the {frame:?}");
-    let fitted = verdict(&what, fit_s, SPACE_S);
+    let n_cores = rayon::current_num_threads().min(SPACE_CORES);
+    let fitted = verdict(&what, fit_s, SPACE_S * SPACE_CORES as f64 / n_cores as f64);
     let what = format!("{N_CELLS_OF_SPECIMEN} more cells embedded");
     let embedded = verdict(&what, embed_s, SPECIMEN_S);
     println!("    {:.2} GB of memory at most so far", peak_bytes as f64 / 1e9);

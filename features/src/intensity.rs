@@ -150,7 +150,7 @@ impl Signal {
 }
 
 /// How many values are added up side by side, on vector units.
-const LANES: usize = 4;
+const LANES: usize = 8;
 
 fn sum(values: &[f32]) -> f64 {
     let mut sums = [0.0; LANES];

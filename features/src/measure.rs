@@ -244,9 +244,10 @@ struct Cell {
 impl Task<'_> {
     fn measure_cell(&self, cell: &Cut, touching: &Touching) -> Result<Cell> {
         let (mesh, curvature) = self.mesh(cell);
-        let outer_points = match self.groups.contains(Group::Context) {
-            true => outer_points(&mesh, self.labels),
-            false => Vec::new(),
+        let outer_points = if self.groups.contains(Group::Context) {
+            outer_points(&mesh, self.labels)
+        } else {
+            Vec::new()
         };
         let shape = self.shape(cell, &mesh, curvature, touching);
         let signals = self.signals(cell)?;
@@ -287,14 +288,13 @@ impl Task<'_> {
         touching: &Touching,
     ) -> CellShape {
         let voxel_size = self.labels.volume().voxel_size();
-        let surface = match self.groups.contains_any(&[Group::Surface, Group::Context]) {
-            true => SurfaceShape::of(mesh, cell.centroid_um, self.to_tissue),
-            false => SurfaceShape::NONE,
+        let surface = if self.groups.contains_any(&[Group::Surface, Group::Context]) {
+            SurfaceShape::of(mesh, cell.centroid_um, self.to_tissue)
+        } else {
+            SurfaceShape::NONE
         };
-        let mask_surface_um2 = match self.groups.contains(Group::Size) {
-            true => mask_area_um2(&cell.mask),
-            false => f64::NAN,
-        };
+        let mask_surface_um2 =
+            if self.groups.contains(Group::Size) { mask_area_um2(&cell.mask) } else { f64::NAN };
         CellShape {
             volume_um3: cell.extent.volume_um3(voxel_size),
             mask_surface_um2,
