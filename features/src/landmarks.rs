@@ -359,6 +359,7 @@ mod tests {
     use approx::assert_relative_eq;
     use ndarray::{Array3, s};
     use primordia_data::VoxelSize;
+    use proptest::prelude::*;
 
     const MANY: LandmarkParams =
         LandmarkParams { n_landmarks: 20_000, seed: 1, placement: Placement::Random };
@@ -383,6 +384,31 @@ mod tests {
     ) -> Vec<PointCloud<ImageFrame>> {
         let channels = [Channel::new("actin", actin)];
         sample_landmarks(labels, &channels, params).unwrap().proteins.remove(0)
+    }
+
+    proptest! {
+        #[test]
+        fn a_draw_falls_on_the_voxel_at_which_the_sum_of_excess_passes_it(
+            values in proptest::collection::vec(0_u8..40, 1..40),
+            part in 0.0..1.0_f64,
+        ) {
+            // Whole numbers, whose sums are exact.
+            let mean = 20.0;
+            let excess = |value: &u8| u32::from(value.saturating_sub(20));
+            let total: u32 = values.iter().map(excess).sum();
+            prop_assume!(total > 0);
+            let rest = (part * f64::from(total)).floor();
+            let mut passed = 0.0;
+            let wanted = values.iter().position(|value| {
+                passed += f64::from(excess(value));
+                passed > rest
+            });
+            let values: Vec<f32> = values.into_iter().map(f32::from).collect();
+            prop_assert_eq!(Some(step_of(&values, mean, rest)), wanted);
+            // What rounding leaves beyond the end falls on the last that has any.
+            let last = values.iter().rposition(|value| f64::from(*value) > mean);
+            prop_assert_eq!(Some(step_of(&values, mean, f64::from(total))), last);
+        }
     }
 
     #[test]
