@@ -8,7 +8,7 @@ use primordia_data::image::ImageFile;
 use primordia_data::{CellTable, Labels, Rigid, Volume};
 use primordia_features::sweep::extents;
 use primordia_features::{
-    CellQuality, Channel, MeasureParams, Measured, mean_of_neighbours, measure,
+    CellQuality, Channel, Group, Groups, MeasureParams, Measured, mean_of_neighbours, measure,
 };
 use primordia_segmentation::Segmentation;
 
@@ -16,13 +16,13 @@ use crate::error::{AtlasError, Result};
 use crate::query::tables::{counts, numbers, text};
 
 /// Measures every cell of `labels`, and its brightness in every channel of `image`, which lies on
-/// their grid.
+/// their grid; of the features only those of `groups`.
 ///
 /// Columns: `cell` (the label), `image_x_um`, `image_y_um`, `image_z_um` (its centroid), the features
 /// of [`registry::SHAPE`](primordia_features::registry::SHAPE) and
 /// [`registry::CONTEXT`](primordia_features::registry::CONTEXT), for every channel those of
 /// [`registry::INTENSITY`](primordia_features::registry::INTENSITY) after the channel's name and `_`,
-/// then `rosette` (1, 2, …; the one to which the cell belongs), `n_voxels`, `n_pieces`,
+/// then `rosette` (1, 2, …; the one to which the cell belongs; with [`Group::Context`]), `n_voxels`, `n_pieces`,
 /// `touches_border` and `quality` (`sound`, or what is wrong). Features that follow the tissue's axes
 /// follow those of the image. What cannot be measured, or is not there, is NULL.
 ///
@@ -33,15 +33,20 @@ use crate::query::tables::{counts, numbers, text};
 /// # Example
 /// ```
 /// # use {ndarray::Array3, primordia::measured::measured_table, primordia_data::*};
+/// # use primordia_features::{Group, Groups};
 /// let voxel_size = VoxelSize::from_um([0.5, 0.25, 0.25])?;
 /// let labels = Labels::from_voxels(Array3::ones((4, 8, 8)), voxel_size)?;
-/// let table = measured_table(&labels, None)?;
+/// let table = measured_table(&labels, None, Groups::only(&[Group::Size]))?;
 /// assert_eq!(table.column("volume_um3").unwrap().f64().unwrap().get(0), Some(8.0));
 /// # Ok::<_, primordia::AtlasError>(())
 /// ```
-pub fn measured_table(labels: &Labels, image: Option<&ImageFile>) -> Result<DataFrame> {
-    let measured = measured(labels, image)?;
-    data_frame(columns(&measured, Vec::new()))
+pub fn measured_table(
+    labels: &Labels,
+    image: Option<&ImageFile>,
+    groups: Groups,
+) -> Result<DataFrame> {
+    let measured = measured(labels, image, groups)?;
+    data_frame(columns(&measured, groups, Vec::new()))
 }
 
 /// As [`measured_table`], and for every feature `neighbours_FEATURE`: its mean over the cells that a
@@ -52,12 +57,13 @@ pub fn measured_table(labels: &Labels, image: Option<&ImageFile>) -> Result<Data
 pub fn measured_table_with_neighbours(
     labels: &Labels,
     image: Option<&ImageFile>,
+    groups: Groups,
 ) -> Result<DataFrame> {
-    let measured = measured(labels, image)?;
-    data_frame(columns(&measured, neighbours(&measured)))
+    let measured = measured(labels, image, groups)?;
+    data_frame(columns(&measured, groups, neighbours(&measured)))
 }
 
-fn measured(labels: &Labels, image: Option<&ImageFile>) -> Result<Measured> {
+fn measured(labels: &Labels, image: Option<&ImageFile>, groups: Groups) -> Result<Measured> {
     let names = image.map(ImageFile::channel_names_or_numbers).unwrap_or_default();
     let volumes: Vec<Volume<f32>> = image
         .into_iter()
@@ -65,7 +71,8 @@ fn measured(labels: &Labels, image: Option<&ImageFile>) -> Result<Measured> {
         .collect::<Result<_, _>>()?;
     let channels: Vec<Channel> =
         names.iter().zip(&volumes).map(|(name, volume)| Channel::new(name, volume)).collect();
-    Ok(measure(labels, &channels, "", &Rigid::identity(), &MeasureParams::default())?)
+    let params = MeasureParams { groups, ..MeasureParams::default() };
+    Ok(measure(labels, &channels, "", &Rigid::identity(), &params)?)
 }
 
 fn data_frame(columns: Vec<Column>) -> Result<DataFrame> {
@@ -104,7 +111,7 @@ pub fn found_table(found: &Segmentation) -> Result<DataFrame> {
 }
 
 /// All columns of the table, with `more` after the features.
-fn columns(measured: &Measured, more: Vec<Column>) -> Vec<Column> {
+fn columns(measured: &Measured, groups: Groups, more: Vec<Column>) -> Vec<Column> {
     let cells = measured.table.cells().iter();
     let mut columns = vec![text("cell", cells.map(|id| Some(&*id.cell)))];
     columns.extend(places(&measured.centroids_image_um));
@@ -112,8 +119,11 @@ fn columns(measured: &Measured, more: Vec<Column>) -> Vec<Column> {
     columns.extend(features(&measured.context));
     columns.extend(features(&measured.intensity));
     columns.extend(more);
-    let rosettes = measured.rosette_numbers().into_iter();
-    columns.push(numbers("rosette", rosettes.map(|number| number.map_or(f64::NAN, f64::from))));
+    if groups.contains(Group::Context) {
+        let rosettes = measured.rosette_numbers().into_iter();
+        let number = |number: Option<u32>| number.map_or(f64::NAN, f64::from);
+        columns.push(numbers("rosette", rosettes.map(number)));
+    }
     columns.extend(quality(&measured.quality));
     columns
 }
@@ -186,7 +196,7 @@ mod tests {
             .unwrap();
         let labels = Labels::from_voxels(voxels, size).unwrap();
         let image = ImageFile::open(&path).unwrap();
-        let table = measured_table(&labels, Some(&image)).unwrap();
+        let table = measured_table(&labels, Some(&image), Groups::ALL).unwrap();
 
         let number = |name: &str, row| table.column(name).unwrap().f64().unwrap().get(row);
         let word = |name: &str, row| table.column(name).unwrap().str().unwrap().get(row);
@@ -209,7 +219,7 @@ mod tests {
             _ => 0,
         });
         let halves = Labels::from_voxels(halves, size).unwrap();
-        let table = measured_table_with_neighbours(&halves, Some(&image)).unwrap();
+        let table = measured_table_with_neighbours(&halves, Some(&image), Groups::ALL).unwrap();
         let number = |name: &str, row| table.column(name).unwrap().f64().unwrap().get(row);
         assert_eq!(number("neighbours_volume_um3", 0), number("volume_um3", 1));
         assert_eq!(number("neighbours_actin_sum_whole", 1), number("actin_sum_whole", 0));

@@ -124,25 +124,25 @@ pub(crate) fn for_each_mixed_cube_above(
         let lines =
             [(z, y), (z, y + 1), (z + 1, y), (z + 1, y + 1)].map(|(z, y)| bits.line(z * n_y + y));
         for index in 0..bits.words_per_line {
-            let corners = lines.map(|line| {
-                let next = line.get(index + 1).map_or(0, |next| next << 63);
-                [line[index], line[index] >> 1 | next]
+            let pairs = lines.map(|line| {
+                let next = line.get(index + 1).map_or(0, |next| u128::from(*next));
+                u128::from(line[index]) | next << 64
             });
-            let any = corners.as_flattened().iter().fold(0, |any, word| any | word);
-            let all = corners.as_flattened().iter().fold(u64::MAX, |all, word| all & word);
-            for_each_one([any & !all], |at| {
-                let x = 64 * index + at;
-                if x + 1 < n_x {
-                    each([y, x], corners_at(&corners, at));
-                }
+            let any = pairs.iter().fold(0, |any, pair| any | pair | pair >> 1);
+            let all = pairs.iter().fold(u128::MAX, |all, pair| all & pair & pair >> 1);
+            // Cubes that begin in this word, and end before the line does.
+            let n_cubes = (n_x - 1 - (64 * index).min(n_x - 1)).min(64);
+            let begin = u64::MAX.checked_shr(64 - n_cubes as u32).unwrap_or(0);
+            for_each_one([(any & !all) as u64 & begin], |at| {
+                each([y, 64 * index + at], corners_at(&pairs, at));
             });
         }
     }
 }
 
-/// The corners of one cube, from the words of its corners.
-fn corners_at(corners: &[[u64; 2]; 4], at: usize) -> usize {
-    corners.as_flattened().iter().rev().fold(0, |cube, word| cube << 1 | (word >> at & 1) as usize)
+/// The corners of one cube, from the lines along its four edges along x.
+fn corners_at(lines: &[u128; 4], at: usize) -> usize {
+    lines.iter().rev().fold(0, |cube, line| cube << 2 | (line >> at) as usize & 3)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use nalgebra::Point3;
 use primordia_data::{Labels, VoxelSize};
 
 use crate::bits::{Bits, set};
-use crate::sweep::{Extent, Run, for_each_run};
+use crate::sweep::{Cells, Extent, Run, for_each_run};
 
 /// One cell in its own box. The padding may reach beyond the image, where there is no cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,12 +38,7 @@ impl CellMask {
     }
 
     /// The cell with these runs, which lie in `extent` of `labels`.
-    pub(crate) fn of_runs(
-        runs: &[Run],
-        labels: &Labels,
-        extent: &Extent,
-        padding: [usize; 3],
-    ) -> Self {
+    fn of_runs(runs: &[Run], labels: &Labels, extent: &Extent, padding: [usize; 3]) -> Self {
         let mut mask = Self::empty(extent, padding, labels.volume().voxel_size());
         let n_y = labels.volume().shape()[1];
         for run in runs {
@@ -107,6 +102,27 @@ impl CellMask {
         let [z, y, x] = self.in_image(position).map(|index| index as f64);
         let [dz, dy, dx] = self.voxel_size.um();
         Point3::new(x * dx, y * dy, z * dz)
+    }
+}
+
+/// One cell, ready to be measured.
+pub(crate) struct Cut<'a> {
+    pub(crate) label: u32,
+    pub(crate) runs: &'a [Run],
+    pub(crate) extent: Extent,
+    /// In a box with one voxel around it.
+    pub(crate) mask: CellMask,
+    /// The mean of its voxels in the image.
+    pub(crate) centroid_um: Point3<f64>,
+}
+
+impl<'a> Cut<'a> {
+    /// Cell `row` of `labels`.
+    pub(crate) fn of(cells: &'a Cells, row: usize, labels: &Labels) -> Self {
+        let (runs, extent) = (cells.runs(row), cells.extent(row));
+        let mask = CellMask::of_runs(runs, labels, &extent, [1; 3]);
+        let centroid_um = extent.centroid_um(mask.voxel_size());
+        Self { label: labels.cells()[row], runs, extent, mask, centroid_um }
     }
 }
 

@@ -36,6 +36,28 @@ pub(crate) struct NeighbourMeans {
     pub(crate) extents_tissue_um: Vector3<f64>,
 }
 
+impl CellContext {
+    /// Of a cell about whose place nobody asked.
+    pub(crate) const NONE: Self = Self {
+        distance_to_tip_um: f64::NAN,
+        distance_to_axis_um: f64::NAN,
+        distance_to_surface_um: f64::NAN,
+        nearest_cell_um: f64::NAN,
+        n_cells_nearby: 0,
+        cells_per_1000um3: f64::NAN,
+        contact_fraction: f64::NAN,
+        n_contact_steps_to_outside: f64::NAN,
+        neighbours: NeighbourMeans {
+            volume_um3: f64::NAN,
+            surface_um2: f64::NAN,
+            sphericity: f64::NAN,
+            extents_tissue_um: Vector3::new(f64::NAN, f64::NAN, f64::NAN),
+        },
+        distance_to_rosette_um: f64::NAN,
+        rosette_n_cells: 0,
+    };
+}
+
 /// What is known of the cells of a tissue, by row.
 pub(crate) struct Tissue<'a> {
     pub(crate) shapes: &'a [&'a CellShape],
@@ -53,7 +75,8 @@ impl Tissue<'_> {
     /// The context of every cell.
     pub(crate) fn contexts(&self) -> Vec<CellContext> {
         let centres = self.centroids_tissue_um;
-        let fronts = centres.iter().zip(self.shapes).map(|(centre, cell)| centre.x + cell.front_um);
+        let fronts =
+            centres.iter().zip(self.shapes).map(|(centre, cell)| centre.x + cell.surface.front_um);
         let tip_um = fronts.fold(f64::NEG_INFINITY, f64::max);
         let sum = centres.iter().fold(Vector3::zeros(), |sum, centre| sum + centre.coords);
         let middle = sum / centres.len() as f64;
@@ -116,10 +139,10 @@ impl Tissue<'_> {
         };
         NeighbourMeans {
             volume_um3: mean(&|cell| cell.volume_um3),
-            surface_um2: mean(&|cell| cell.surface_um2),
+            surface_um2: mean(&|cell| cell.surface.area_um2),
             sphericity: mean(&CellShape::sphericity),
             extents_tissue_um: Vector3::from_fn(|axis, _| {
-                mean(&|cell| cell.extents_tissue_um[axis])
+                mean(&|cell| cell.surface.extents_tissue_um[axis])
             }),
         }
     }
@@ -145,22 +168,27 @@ pub(crate) fn outer_points(mesh: &Mesh, labels: &Labels) -> Vec<[f32; 3]> {
     const EVERY: usize = 8;
     let image = labels.volume();
     let beyond_um = 0.75 * image.voxel_size().um().into_iter().fold(0.0, f64::max);
-    let outer = mesh.corners().step_by(EVERY).filter_map(|[a, b, c]| {
+    let middle_and_beyond = |[a, b, c]: [Point3<f64>; 3]| {
         let middle = Point3::from((a.coords + b.coords + c.coords) / 3.0);
         let normal = (b - a).cross(&(c - a)).try_normalize(0.0)?;
-        let label = label_at(image, &(middle + beyond_um * normal))?;
-        (label == 0).then(|| middle.coords.map(|at| at as f32).into())
-    });
-    outer.collect()
+        Some((middle, voxel_at(image, &(middle + beyond_um * normal))?))
+    };
+    // All voxels are found before the first is read: they are far apart, so that the memory has
+    // many to fetch at once.
+    let places: Vec<(Point3<f64>, usize)> =
+        mesh.corners_of_every(EVERY).filter_map(middle_and_beyond).collect();
+    let voxels = image.as_slice();
+    let outer = places.into_iter().filter(|(_, beyond)| voxels[*beyond] == 0);
+    outer.map(|(middle, _)| middle.coords.map(|at| at as f32).into()).collect()
 }
 
-/// The label of the voxel at a point; none outside the image.
-fn label_at(image: &Volume<u32>, point_um: &Point3<f64>) -> Option<u32> {
+/// The voxel at a point, counted through the image; none outside it.
+fn voxel_at(image: &Volume<u32>, point_um: &Point3<f64>) -> Option<usize> {
     let at = image.position_voxels(point_um).map(f64::round);
-    if at.iter().any(|at| *at < 0.0) {
-        return None;
-    }
-    image.voxels().get(at.map(|at| at as usize)).copied()
+    let shape = image.shape();
+    let is_inside = (0..3).all(|axis| at[axis] >= 0.0 && at[axis] < shape[axis] as f64);
+    let [z, y, x] = at.map(|at| at as usize);
+    is_inside.then_some((z * shape[1] + y) * shape[2] + x)
 }
 
 /// How many contacts lead from each cell to one that touches background; NaN where none does.

@@ -12,7 +12,7 @@
 use std::f64::consts::PI;
 use std::sync::LazyLock;
 
-use nalgebra::{Matrix3, Point3, Vector3};
+use nalgebra::{Point3, Vector3};
 
 use crate::cell::CellMask;
 use crate::mesh::{Mesh, enclosing_level, march};
@@ -41,14 +41,15 @@ pub(crate) fn bent_mesh(cell: &CellMask, smoothing_um: f64) -> (Mesh, Curvature)
     let field = Field::smoothed(cell, smoothing_um);
     let mesh = march(&field, enclosing_level(cell, &field));
     let mut levels = Levels::of(&field);
+    let areas = Areas::of(&mesh);
     let mut bends: Vec<[f64; 2]> =
         mesh.vertices().iter().map(|point| levels.bends_at(point)).collect();
     for _ in 0..ROUNDS {
-        bends = evened(&mesh, &bends);
+        bends = areas.evened(&mesh, &bends);
     }
     let volume_um3 = cell.n_voxels() as f64 * cell.voxel_size().volume_um3();
     let (mesh, scale) = mesh.scaled_to_volume(volume_um3);
-    let curvature = Curvature::of(&mesh, &bends, scale);
+    let curvature = Curvature::of(&areas, &bends, scale);
     (mesh, curvature)
 }
 
@@ -56,34 +57,63 @@ pub(crate) fn bent_mesh(cell: &CellMask, smoothing_um: f64) -> (Mesh, Curvature)
 /// out, which another blur of the mask would do too, but only by making all bends flatter.
 const ROUNDS: usize = 2;
 
-/// For each vertex the mean, by area, over the triangles around it.
-fn evened(mesh: &Mesh, bends: &[[f64; 2]]) -> Vec<[f64; 2]> {
-    let mut sums = vec![[0.0; 3]; bends.len()];
-    for (triangle, (_, area_um2)) in mesh.triangles().iter().zip(mesh.patches()) {
-        let [a, b, c] = triangle.map(|vertex| bends[vertex as usize]);
-        let weighted = [0, 1].map(|k| area_um2 * (a[k] + b[k] + c[k]) / 3.0);
-        for vertex in triangle {
-            let sum = &mut sums[*vertex as usize];
-            sum[0] += weighted[0];
-            sum[1] += weighted[1];
-            sum[2] += area_um2;
+/// How the area of a mesh is shared out.
+struct Areas {
+    /// Of each triangle in µm².
+    triangles: Vec<f64>,
+    /// Of the triangles around each vertex, together.
+    around_vertices: Vec<f64>,
+}
+
+impl Areas {
+    fn of(mesh: &Mesh) -> Self {
+        let triangles: Vec<f64> = mesh.patches().map(|(_, area)| area).collect();
+        let mut around_vertices = vec![0.0; mesh.vertices().len()];
+        for (triangle, area) in mesh.triangles().iter().zip(&triangles) {
+            triangle.iter().for_each(|vertex| around_vertices[*vertex as usize] += area);
         }
+        Self { triangles, around_vertices }
     }
-    sums.iter().map(|[h, k, area]| [h / area, k / area]).collect()
+
+    /// For each vertex the mean, by area, over the triangles around it.
+    fn evened(&self, mesh: &Mesh, bends: &[[f64; 2]]) -> Vec<[f64; 2]> {
+        let mut sums = vec![[0.0; 2]; bends.len()];
+        for (triangle, area) in mesh.triangles().iter().zip(&self.triangles) {
+            let [a, b, c] = triangle.map(|vertex| bends[vertex as usize]);
+            let weighted = [0, 1].map(|k| area * (a[k] + b[k] + c[k]) / 3.0);
+            for vertex in triangle {
+                let sum = &mut sums[*vertex as usize];
+                sum[0] += weighted[0];
+                sum[1] += weighted[1];
+            }
+        }
+        let sums = sums.iter().zip(&self.around_vertices);
+        sums.map(|([h, k], area)| [h / area, k / area]).collect()
+    }
 }
 
 impl Curvature {
-    /// From the mean and Gaussian curvature at each vertex, before the mesh was scaled.
-    fn of(mesh: &Mesh, bends: &[[f64; 2]], scale: f64) -> Self {
-        let mut areas_um2 = vec![0.0; bends.len()];
-        for (triangle, (_, area_um2)) in mesh.triangles().iter().zip(mesh.patches()) {
-            triangle.iter().for_each(|vertex| areas_um2[*vertex as usize] += area_um2 / 3.0);
-        }
+    /// Of a surface about whose bends nobody asked.
+    pub(crate) const NONE: Self = Self {
+        mean_per_um: f64::NAN,
+        deviation_per_um: f64::NAN,
+        gauss_deviation_per_um2: f64::NAN,
+        concave_share: f64::NAN,
+        saddle_share: f64::NAN,
+        bending_energy: f64::NAN,
+    };
+
+    /// From the mean and Gaussian curvature at each vertex of a mesh with these areas, which then
+    /// was enlarged by `scale`.
+    fn of(areas: &Areas, bends: &[[f64; 2]], scale: f64) -> Self {
+        let areas_um2 = &areas.around_vertices;
         let total: f64 = areas_um2.iter().sum();
         let mean = |of: &dyn Fn(f64, f64) -> f64| {
             let bends = bends.iter().map(|[mean, gauss]| of(mean / scale, gauss / scale / scale));
-            bends.zip(&areas_um2).map(|(value, area)| value * area).sum::<f64>() / total
+            bends.zip(areas_um2).map(|(value, area)| value * area).sum::<f64>() / total
         };
+        // Each triangle lies around three vertices.
+        let surface_um2 = total / 3.0 * scale * scale;
         let mean_per_um = mean(&|h, _| h);
         let mean_square = mean(&|h, _| h * h);
         let gauss = mean(&|_, k| k);
@@ -93,7 +123,7 @@ impl Curvature {
             gauss_deviation_per_um2: mean(&|_, k| (k - gauss) * (k - gauss)).sqrt(),
             concave_share: mean(&|h, _| f64::from(u8::from(h < 0.0))),
             saddle_share: mean(&|_, k| f64::from(u8::from(k < 0.0))),
-            bending_energy: mean_square * total / (4.0 * PI),
+            bending_energy: mean_square * surface_um2 / (4.0 * PI),
         }
     }
 }
@@ -107,8 +137,8 @@ struct Levels<'a> {
     derivatives: Vec<Derivatives>,
 }
 
-/// The gradient and the second derivatives along x, y, z.
-type Derivatives = (Vector3<f64>, Matrix3<f64>);
+/// The derivatives along x, y, z and the second derivatives along xx, yy, zz, xy, xz, yz.
+type Derivatives = [f64; 9];
 
 impl<'a> Levels<'a> {
     fn of(field: &'a Field) -> Self {
@@ -125,18 +155,17 @@ impl<'a> Levels<'a> {
         let [dz, dy, dx] = self.field.spacing_um();
         let place =
             (point_um - self.field.point_um([0; 3])).component_div(&Vector3::new(dx, dy, dz));
-        let first = place.map(|at| (at + ROUNDING).floor());
-        let axis = (place - first).imax();
-        let part = (place - first)[axis].clamp(0.0, 1.0);
-        let near = [first.z, first.y, first.x].map(|at| at as usize);
+        // No place is negative, so this rounds down.
+        let near = place.map(|at| (at + ROUNDING) as usize);
+        let past = place - near.cast();
+        let axis = past.imax();
+        let part = past[axis].clamp(0.0, 1.0);
+        let near = [near.z, near.y, near.x];
         let mut far = near;
         far[2 - axis] += 1;
         let (near, far) = (self.derivatives_at(near), self.derivatives_at(far));
-        let ((slope, bend), (far_slope, far_bend)) =
-            (&self.derivatives[near], &self.derivatives[far]);
-        let slope = slope * (1.0 - part) + far_slope * part;
-        let bend = bend * (1.0 - part) + far_bend * part;
-        curvatures(&slope, &bend)
+        let (near, far) = (&self.derivatives[near], &self.derivatives[far]);
+        curvatures(&std::array::from_fn(|k| near[k] * (1.0 - part) + far[k] * part))
     }
 
     /// Where the derivatives at a value are; they are computed once.
@@ -160,7 +189,7 @@ impl<'a> Levels<'a> {
         let value = |at: usize| f64::from(self.quantiles[at]);
         let here = value(middle);
         let ends = strides.map(|stride| [value(middle - stride), value(middle + stride)]);
-        let slope = Vector3::from_fn(|i, _| (ends[i][1] - ends[i][0]) / (2.0 * step[i]));
+        let slope = |i: usize| (ends[i][1] - ends[i][0]) / (2.0 * step[i]);
         let across = |i: usize, j: usize| {
             let (up, down) = (middle + strides[i], middle - strides[i]);
             let corners =
@@ -169,9 +198,17 @@ impl<'a> Levels<'a> {
             corners / (4.0 * step[i] * step[j])
         };
         let along = |i: usize| (ends[i][0] - 2.0 * here + ends[i][1]) / (step[i] * step[i]);
-        let (xy, xz, yz) = (across(0, 1), across(0, 2), across(1, 2));
-        let bend = Matrix3::new(along(0), xy, xz, xy, along(1), yz, xz, yz, along(2));
-        (slope, bend)
+        [
+            slope(0),
+            slope(1),
+            slope(2),
+            along(0),
+            along(1),
+            along(2),
+            across(0, 1),
+            across(0, 2),
+            across(1, 2),
+        ]
     }
 }
 
@@ -179,16 +216,26 @@ impl<'a> Levels<'a> {
 const ROUNDING: f64 = 1e-6;
 
 /// The mean and the Gaussian curvature of the level through a point at which a field that falls
-/// from the inside outwards has these derivatives.
-fn curvatures(slope: &Vector3<f64>, bend: &Matrix3<f64>) -> [f64; 2] {
-    let steepness = slope.norm().max(f64::MIN_POSITIVE);
-    let normal = -slope / steepness;
-    let bend = -bend / steepness;
-    let along_normal = normal.dot(&(bend * normal));
-    // The adjugate of a symmetric matrix: its rows are the cross products of its columns.
-    let [a, b, c] = [0, 1, 2].map(|column| bend.column(column).into_owned());
-    let adjugate = Matrix3::from_columns(&[b.cross(&c), c.cross(&a), a.cross(&b)]);
-    [(bend.trace() - along_normal) / 2.0, normal.dot(&(adjugate * normal))]
+/// from the inside outwards has these derivatives: with gradient g, its direction n and second
+/// derivatives B, (nᵀ B n − tr B) / 2 |g| and nᵀ adj(B) n / |g|².
+fn curvatures(&[x, y, z, xx, yy, zz, xy, xz, yz]: &Derivatives) -> [f64; 2] {
+    let steepness = (x * x + y * y + z * z).sqrt().max(f64::MIN_POSITIVE);
+    // Divided, so that along an axis n is 1 and no rounding tells flat places from others.
+    let [x, y, z] = [x, y, z].map(|slope| slope / steepness);
+    // nᵀ M n of a symmetric matrix.
+    let along = |xx: f64, yy: f64, zz: f64, xy: f64, xz: f64, yz: f64| {
+        xx * x * x + yy * y * y + zz * z * z + 2.0 * (xy * x * y + xz * x * z + yz * y * z)
+    };
+    let mean = along(xx, yy, zz, xy, xz, yz) - (xx + yy + zz);
+    let gauss = along(
+        yy * zz - yz * yz,
+        xx * zz - xz * xz,
+        xx * yy - xy * xy,
+        xz * yz - xy * zz,
+        xy * yz - xz * yy,
+        xy * xz - xx * yz,
+    );
+    [mean / (2.0 * steepness), gauss / (steepness * steepness)]
 }
 
 /// The quantile of the normal distribution by its table, for values far from 0 and 1.
@@ -196,7 +243,7 @@ fn quantile(value: f32, table: &[f32; QUANTILES + 1]) -> f32 {
     /// As far as [`Field`] tells values from 0 and 1.
     const FAR: f32 = 0.001;
     let at = value.clamp(FAR, 1.0 - FAR) * QUANTILES as f32;
-    let index = at as usize;
+    let index = (at as u32 as usize).min(QUANTILES - 1);
     let [low, high] = [table[index], table[index + 1]];
     low + (at - index as f32) * (high - low)
 }

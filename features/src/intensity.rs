@@ -6,7 +6,7 @@ use nalgebra::{Matrix3, Point3, Vector3};
 use primordia_data::Volume;
 
 use crate::bits::{Bits, for_each_one, previous_bits};
-use crate::cell::CellMask;
+use crate::cell::{CellMask, Cut};
 use crate::error::{FeatureError, Result};
 use crate::sweep::Run;
 use crate::texture::Texture;
@@ -54,6 +54,11 @@ impl<'a> Channel<'a> {
     /// What is wrong if it holds NaN or infinity in the cell labelled `label`.
     pub(crate) fn not_finite(&self, label: u32) -> FeatureError {
         FeatureError::NotFinite { channel: self.name.to_owned(), cell: label }
+    }
+
+    /// The channel in the cell with these runs.
+    pub(crate) fn signal(&self, runs: &[Run]) -> Signal {
+        Signal::of(self.values(runs), runs)
     }
 
     /// The values of the voxels of the cell with these runs, side by side: in the image, each run
@@ -109,13 +114,38 @@ impl Values {
         runs.iter().map(move |run| rest.split_off(..run.x().len()).unwrap_or_default())
     }
 
-    /// The sums over each class of voxels, and whether all values are the same.
-    fn class_sums(&self, regions: &Regions) -> ([f64; N_CLASSES], bool) {
+    /// The sums over each class of voxels.
+    fn class_sums(&self, regions: &Regions) -> [f64; N_CLASSES] {
         let mut sums = [0.0; N_CLASSES];
         for part in &regions.parts {
             sums[part.class] += sum(&self.0[part.voxels.clone()]);
         }
-        (sums, self.0.iter().all(|value| *value == self.0[0]))
+        sums
+    }
+
+    fn is_flat(&self) -> bool {
+        self.0.iter().all(|value| *value == self.0[0])
+    }
+}
+
+/// A channel in one cell, and what of it stands out: what polarity and landmarks follow.
+pub(crate) struct Signal {
+    pub(crate) values: Values,
+    pub(crate) mean: f64,
+    /// For each run the sum of what is above the mean, and of that times steps from its start.
+    pub(crate) excess: Vec<[f64; 2]>,
+}
+
+impl Signal {
+    fn of(values: Values, runs: &[Run]) -> Self {
+        let mean = values.mean();
+        let excess = values.by_run(runs).map(|values| excess_of_run(values, mean)).collect();
+        Self { values, mean, excess }
+    }
+
+    /// Whether no value is NaN or infinite.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.mean.is_finite()
     }
 }
 
@@ -142,7 +172,7 @@ pub(crate) fn excess(value: f32, mean: f64) -> f64 {
 }
 
 /// The sum of what is above the mean, and of that times steps from the first of the values.
-pub(crate) fn excess_of_run(values: &[f32], mean: f64) -> [f64; 2] {
+fn excess_of_run(values: &[f32], mean: f64) -> [f64; 2] {
     // Lane by lane, with steps of whole chunks; the lanes' own places come in at the end.
     let (mut sums, mut chunk_sums) = ([0.0; LANES], [0.0; LANES]);
     let (chunks, rest) = values.as_chunks::<LANES>();
@@ -294,11 +324,17 @@ pub struct Intensities {
 }
 
 impl Intensities {
-    /// Sums a channel over the regions of a cell.
-    pub(crate) fn of(values: &Values, regions: &Regions) -> Self {
-        let (sums, is_flat) = values.class_sums(regions);
-        let sums = by_region(sums);
-        Self { sums, sizes: regions.sizes, is_flat, polarity_um: None, texture: None }
+    /// Of a channel of which nothing is known but whether anything in it stands out.
+    pub(crate) fn of(signal: &Signal) -> Self {
+        let nothing = [f64::NAN; 5];
+        let is_flat = signal.values.is_flat();
+        Self { sums: nothing, sizes: nothing, is_flat, polarity_um: None, texture: None }
+    }
+
+    /// Adds the sums of the channel over the regions of the cell.
+    pub(crate) fn with_sums(self, signal: &Signal, regions: &Regions) -> Self {
+        let sums = by_region(signal.values.class_sums(regions));
+        Self { sums, sizes: regions.sizes, ..self }
     }
 
     /// Adds how the channel's brightness goes with that beside it.
@@ -307,33 +343,25 @@ impl Intensities {
     }
 
     /// Adds where in the cell the channel is: the mean place of what is above its mean, relative
-    /// to `centroid_um`, turned to the tissue by `rotation`.
+    /// to the cell's centroid, turned to the tissue by `rotation`.
     pub(crate) fn with_polarity(
         mut self,
-        values: &Values,
-        runs: &[Run],
+        signal: &Signal,
+        cell: &Cut,
         labels: &Volume<u32>,
-        centroid_um: Point3<f64>,
         rotation: &Matrix3<f64>,
     ) -> Self {
-        let mean = values.mean();
         let [_, n_y, _] = labels.shape();
         let step_um = labels.voxel_size().um()[2];
         let (mut total, mut sum) = (0.0, Vector3::zeros());
-        for (run, values) in runs.iter().zip(values.by_run(runs)) {
-            let [excess, steps] = excess_of_run(values, mean);
+        for (run, [excess, steps]) in cell.runs.iter().zip(&signal.excess) {
             let start = labels.point_um([run.line() / n_y, run.line() % n_y, run.x().start]);
             total += excess;
-            sum += excess * (start - centroid_um);
+            sum += *excess * (start - cell.centroid_um);
             sum.x += steps * step_um;
         }
         self.polarity_um = (total > 0.0).then(|| rotation * sum / total);
         self
-    }
-
-    /// Whether no value was NaN or infinite.
-    pub(crate) fn is_finite(&self) -> bool {
-        self.sums[0].is_finite()
     }
 
     /// From the cell's centroid to the mean place of what is above the channel's mean, along the

@@ -11,16 +11,18 @@
 //! Each cell has its own stream of random numbers, named by seed, label and channel: no cell's
 //! landmarks depend on the other cells, on their order, or on the number of threads.
 
+use std::borrow::Borrow;
+
 use nalgebra::{Point3, Vector3};
-use primordia_data::{ImageFrame, Labels, PointCloud, Rigid, TissueFrame};
+use primordia_data::{ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::bits::{Bits, for_each_one, next_bits, previous_bits};
-use crate::cell::CellMask;
+use crate::cell::Cut;
 use crate::error::Result;
-use crate::intensity::{Channel, excess, excess_of_run};
+use crate::intensity::{Channel, Signal, excess};
 use crate::mesh::cell_mesh;
 use crate::sweep::{Cells, Run};
 
@@ -64,7 +66,8 @@ pub struct Landmarks {
     pub proteins: Vec<Vec<PointCloud<ImageFrame>>>,
 }
 
-/// Sets the landmarks of the shape and of all channels; reads the label image once.
+/// Sets the landmarks of the shape and of all channels; reads the label image once. Those who also
+/// measure the cells get both from one reading by [`crate::MeasureParams::landmarks`].
 ///
 /// # Errors
 /// [`FeatureError::ChannelGrid`] if a channel lies on another grid, [`FeatureError::NotFinite`]
@@ -77,85 +80,106 @@ pub fn sample_landmarks(
     channels: &[Channel],
     params: &LandmarkParams,
 ) -> Result<Landmarks> {
-    let sampler = Sampler { labels, cells: Cells::of(labels), params };
-    let proteins = channels.iter().map(|channel| sampler.proteins(channel));
-    Ok(Landmarks { proteins: proteins.collect::<Result<_>>()?, shape: sampler.shapes() })
+    for channel in channels {
+        channel.check_grid(labels.volume())?;
+    }
+    let cells = Cells::of(labels);
+    let sampled: Vec<CellLandmarks> = (0..cells.n_cells())
+        .into_par_iter()
+        .map(|row| {
+            let cell = Cut::of(&cells, row, labels);
+            let signals = channels.iter().map(|channel| (channel, channel.signal(cell.runs)));
+            params.of_cell(&cell, labels.volume(), signals)
+        })
+        .collect::<Result<_>>()?;
+    Ok(Landmarks::of_cells(sampled, channels.len()))
 }
 
-/// What is the same for all clouds.
-struct Sampler<'a> {
-    labels: &'a Labels,
-    cells: Cells,
-    params: &'a LandmarkParams,
+/// The landmarks of one cell: of its shape, then of each channel.
+pub(crate) struct CellLandmarks(Vec<Vec<Point3<f64>>>);
+
+impl Landmarks {
+    pub(crate) fn of_cells(cells: Vec<CellLandmarks>, n_channels: usize) -> Self {
+        let n_cells = cells.len();
+        let mut clouds = vec![Vec::with_capacity(n_cells); 1 + n_channels];
+        for points in cells {
+            for (clouds, points) in clouds.iter_mut().zip(points.0) {
+                clouds.push(PointCloud::new(points));
+            }
+        }
+        let proteins = clouds.split_off(1);
+        Self { shape: clouds.remove(0), proteins }
+    }
 }
 
-impl Sampler<'_> {
-    fn shapes(&self) -> Vec<PointCloud<ImageFrame>> {
-        let rows = (0..self.cells.n_cells()).into_par_iter();
-        rows.map(|row| PointCloud::new(self.shape(row))).collect()
+impl LandmarkParams {
+    /// The landmarks of a cell of `image` and of channels in it.
+    pub(crate) fn of_cell<'a, S: Borrow<Signal>>(
+        &self,
+        cell: &Cut,
+        image: &Volume<u32>,
+        signals: impl Iterator<Item = (&'a Channel<'a>, S)>,
+    ) -> Result<CellLandmarks> {
+        let mut clouds = vec![self.of_shape(cell)];
+        for (channel, signal) in signals {
+            clouds.push(self.of_channel(cell, image, channel, signal.borrow())?);
+        }
+        Ok(CellLandmarks(clouds))
     }
 
-    fn shape(&self, row: usize) -> Vec<Point3<f64>> {
-        let extent = self.cells.extent(row);
-        let mask = CellMask::of_runs(self.cells.runs(row), self.labels, &extent, [1; 3]);
-        let centroid_um = extent.centroid_um(mask.voxel_size()).coords;
-        if self.params.placement == Placement::Even {
+    fn of_shape(&self, cell: &Cut) -> Vec<Point3<f64>> {
+        let (mask, centroid_um) = (&cell.mask, cell.centroid_um.coords);
+        if self.placement == Placement::Even {
             let smoothing_um = mask.voxel_size().um().into_iter().fold(0.0, f64::max);
-            let patches = cell_mesh(&mask, smoothing_um);
+            let patches = cell_mesh(mask, smoothing_um);
             let patches = patches.patches().map(|(middle, area)| (middle - centroid_um, area));
-            return evenly(patches.collect(), self.params.n_landmarks);
+            return evenly(patches.collect(), self.n_landmarks);
         }
         let surface = surface_voxels(mask.inside());
-        let mut rng = stream(self.params.seed, "", self.labels.cells()[row]);
+        let mut rng = stream(self.seed, "", cell.label);
         let draw = |_| {
             let voxel = surface[rng.random_range(0..surface.len())];
             mask.point_um(voxel.map(|at| at as usize)) - centroid_um
         };
-        (0..self.params.n_landmarks).map(draw).collect()
+        (0..self.n_landmarks).map(draw).collect()
     }
 
-    fn proteins(&self, channel: &Channel) -> Result<Vec<PointCloud<ImageFrame>>> {
-        channel.check_grid(self.labels.volume())?;
-        let rows = (0..self.cells.n_cells()).into_par_iter();
-        rows.map(|row| Ok(PointCloud::new(self.protein(row, channel)?))).collect()
-    }
-
-    fn protein(&self, row: usize, channel: &Channel) -> Result<Vec<Point3<f64>>> {
-        let (image, label) = (self.labels.volume(), self.labels.cells()[row]);
-        let runs = self.cells.runs(row);
-        let values = channel.values(runs);
-        let mean = values.mean();
-        if !mean.is_finite() {
-            return Err(channel.not_finite(label));
+    fn of_channel(
+        &self,
+        cell: &Cut,
+        image: &Volume<u32>,
+        channel: &Channel,
+        signal: &Signal,
+    ) -> Result<Vec<Point3<f64>>> {
+        if !signal.is_finite() {
+            return Err(channel.not_finite(cell.label));
         }
-        let centroid_um = self.cells.extent(row).centroid_um(image.voxel_size()).coords;
+        let centroid_um = cell.centroid_um.coords;
         let point = |run: Run, step: usize| {
             let [_, n_y, _] = image.shape();
             let at = [run.line() / n_y, run.line() % n_y, run.x().start + step];
             image.point_um(at) - centroid_um
         };
-        let runs = runs.iter().copied().zip(values.by_run(runs));
-        let n = self.params.n_landmarks;
-        if self.params.placement == Placement::Even {
-            return Ok(evenly(weighted(runs, mean, point), n));
+        if self.placement == Placement::Even {
+            return Ok(evenly(weighted(cell.runs, signal, point), self.n_landmarks));
         }
-        let mut rng = stream(self.params.seed, channel.name(), label);
-        Ok(drawn(&runs.collect::<Vec<_>>(), mean, point, n, &mut rng))
+        let mut rng = stream(self.seed, channel.name(), cell.label);
+        Ok(drawn(cell.runs, signal, point, self.n_landmarks, &mut rng))
     }
 }
 
 /// The voxels of the cell above its mean, with their excess.
-fn weighted<'a>(
-    runs: impl Iterator<Item = (Run, &'a [f32])>,
-    mean: f64,
+fn weighted(
+    runs: &[Run],
+    signal: &Signal,
     point: impl Fn(Run, usize) -> Point3<f64>,
 ) -> Vec<(Point3<f64>, f64)> {
     let mut weighted = Vec::new();
-    for (run, values) in runs {
-        for (step, value) in
-            values.iter().enumerate().filter(|(_, value)| f64::from(**value) > mean)
-        {
-            weighted.push((point(run, step), excess(*value, mean)));
+    for (run, values) in runs.iter().zip(signal.values.by_run(runs)) {
+        for (step, value) in values.iter().enumerate() {
+            if f64::from(*value) > signal.mean {
+                weighted.push((point(*run, step), excess(*value, signal.mean)));
+            }
         }
     }
     weighted
@@ -163,28 +187,31 @@ fn weighted<'a>(
 
 /// `n` voxels of the cell, drawn with a probability that follows their excess; none without any.
 fn drawn(
-    runs: &[(Run, &[f32])],
-    mean: f64,
+    runs: &[Run],
+    signal: &Signal,
     point: impl Fn(Run, usize) -> Point3<f64>,
     n: usize,
     rng: &mut impl Rng,
 ) -> Vec<Point3<f64>> {
     let mut total = 0.0;
-    let mut cumulated = Vec::with_capacity(runs.len());
-    for (_, values) in runs {
-        total += excess_of_run(values, mean)[0];
-        cumulated.push(total);
-    }
+    let cumulated: Vec<f64> = signal
+        .excess
+        .iter()
+        .map(|[excess, _]| {
+            total += excess;
+            total
+        })
+        .collect();
     if total <= 0.0 {
         return Vec::new();
     }
     let guide = Guide::new(&cumulated);
+    let values: Vec<&[f32]> = signal.values.by_run(runs).collect();
     let draw = |_| {
         let at = total * rng.random::<f64>();
         let index = guide.first_above(at);
         let rest = at - index.checked_sub(1).map_or(0.0, |before| cumulated[before]);
-        let (run, values) = runs[index];
-        point(run, step_of(values, mean, rest))
+        point(runs[index], step_of(values[index], signal.mean, rest))
     };
     (0..n).map(draw).collect()
 }
@@ -192,12 +219,23 @@ fn drawn(
 /// The first of the values at which the sum of excess passes `rest`; the last with any if rounding
 /// leaves none.
 fn step_of(values: &[f32], mean: f64, mut rest: f64) -> usize {
-    let passed = values.iter().position(|value| {
+    /// Values that are passed at once, on vector units.
+    const STEP: usize = 8;
+    let mut first = 0;
+    for step in values.as_chunks::<STEP>().0 {
+        let [a, b, c, d, e, f, g, h] = step.map(|value| excess(value, mean));
+        let sum = ((a + e) + (c + g)) + ((b + f) + (d + h));
+        if rest < sum {
+            break;
+        }
+        (rest, first) = (rest - sum, first + STEP);
+    }
+    let passed = values[first..].iter().position(|value| {
         rest -= excess(*value, mean);
         rest < 0.0
     });
     let last = || values.iter().rposition(|value| excess(*value, mean) > 0.0);
-    passed.or_else(last).unwrap_or_default()
+    passed.map(|step| first + step).or_else(last).unwrap_or_default()
 }
 
 /// Searches growing sums in constant time on average: begins at the first sum above the lower end
@@ -205,12 +243,15 @@ fn step_of(values: &[f32], mean: f64, mut rest: f64) -> usize {
 struct Guide<'a> {
     sums: &'a [f64],
     first_above: Vec<u32>,
+    parts_per_total: f64,
 }
 
 impl<'a> Guide<'a> {
     fn new(sums: &'a [f64]) -> Self {
-        let mut guide = Self { sums, first_above: Vec::with_capacity(sums.len()) };
         let total = sums[sums.len() - 1];
+        let (first_above, parts_per_total) =
+            (Vec::with_capacity(sums.len()), sums.len() as f64 / total);
+        let mut guide = Self { sums, first_above, parts_per_total };
         let mut first = 0;
         for part in 0..sums.len() {
             let low = part as f64 / sums.len() as f64 * total;
@@ -225,7 +266,7 @@ impl<'a> Guide<'a> {
     /// The first sum above `value`, which is less than the total.
     fn first_above(&self, value: f64) -> usize {
         let last = self.sums.len() - 1;
-        let part = value / self.sums[last] * self.sums.len() as f64;
+        let part = value * self.parts_per_total;
         let mut index = self.first_above[(part as usize).min(last)] as usize;
         // Rounding may have led to the part after.
         while index > 0 && self.sums[index - 1] > value {
@@ -317,7 +358,8 @@ mod tests {
     use crate::intensity::ChannelVoxels;
     use approx::assert_relative_eq;
     use ndarray::{Array3, s};
-    use primordia_data::{Volume, VoxelSize};
+    use primordia_data::VoxelSize;
+    use proptest::prelude::*;
 
     const MANY: LandmarkParams =
         LandmarkParams { n_landmarks: 20_000, seed: 1, placement: Placement::Random };
@@ -342,6 +384,31 @@ mod tests {
     ) -> Vec<PointCloud<ImageFrame>> {
         let channels = [Channel::new("actin", actin)];
         sample_landmarks(labels, &channels, params).unwrap().proteins.remove(0)
+    }
+
+    proptest! {
+        #[test]
+        fn a_draw_falls_on_the_voxel_at_which_the_sum_of_excess_passes_it(
+            values in proptest::collection::vec(0_u8..40, 1..40),
+            part in 0.0..1.0_f64,
+        ) {
+            // Whole numbers, whose sums are exact.
+            let mean = 20.0;
+            let excess = |value: &u8| u32::from(value.saturating_sub(20));
+            let total: u32 = values.iter().map(excess).sum();
+            prop_assume!(total > 0);
+            let rest = (part * f64::from(total)).floor();
+            let mut passed = 0.0;
+            let wanted = values.iter().position(|value| {
+                passed += f64::from(excess(value));
+                passed > rest
+            });
+            let values: Vec<f32> = values.into_iter().map(f32::from).collect();
+            prop_assert_eq!(Some(step_of(&values, mean, rest)), wanted);
+            // What rounding leaves beyond the end falls on the last that has any.
+            let last = values.iter().rposition(|value| f64::from(*value) > mean);
+            prop_assert_eq!(Some(step_of(&values, mean, f64::from(total))), last);
+        }
     }
 
     #[test]

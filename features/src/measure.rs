@@ -3,18 +3,20 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use nalgebra::{Point3, Vector3};
+use nalgebra::{Matrix3, Point3, Vector3};
 use ndarray::Array2;
 use primordia_data::{CellId, CellTable, ImageFrame, Labels, Rigid, TissueFrame};
 use rayon::prelude::*;
 
-use crate::cell::CellMask;
+use crate::cell::Cut;
 use crate::contacts::{Contact, Touching, border_um2};
-use crate::context::{Tissue, outer_points};
-use crate::curvature::bent_mesh;
+use crate::context::{CellContext, Tissue, outer_points};
+use crate::curvature::{Curvature, bent_mesh};
 use crate::error::{FeatureError, Result, positive};
-use crate::intensity::{Channel, Intensities, Regions};
-use crate::mesh::mask_area_um2;
+use crate::groups::{Group, Groups};
+use crate::intensity::{Channel, Intensities, Regions, Signal};
+use crate::landmarks::{CellLandmarks, LandmarkParams, Landmarks};
+use crate::mesh::{Mesh, cell_mesh, mask_area_um2};
 use crate::pieces::n_pieces;
 use crate::registry::{self, Feature};
 use crate::rosettes::{Rosette, rosettes_of};
@@ -23,9 +25,14 @@ use crate::shell::membrane_shell;
 use crate::sweep::Cells;
 use crate::texture::Texture;
 
-/// What to measure by.
+/// What to measure, and by what.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MeasureParams {
+    /// Which groups of features to measure. Nothing is computed for the others, and tables have no
+    /// columns of them.
+    pub groups: Groups,
+    /// Landmarks to set besides; the image is read once for both.
+    pub landmarks: Option<LandmarkParams>,
     /// How thick the membrane shell is, in µm from the cell's border inwards.
     pub membrane_um: f64,
     /// Standard deviation in µm of the Gaussian that takes the stairs off surfaces; `None` for
@@ -39,7 +46,14 @@ pub struct MeasureParams {
 
 impl Default for MeasureParams {
     fn default() -> Self {
-        Self { membrane_um: 0.3, surface_smoothing_um: None, texture_um: 0.5, crowd_um: 15.0 }
+        Self {
+            groups: Groups::ALL,
+            landmarks: None,
+            membrane_um: 0.3,
+            surface_smoothing_um: None,
+            texture_um: 0.5,
+            crowd_um: 15.0,
+        }
     }
 }
 
@@ -60,8 +74,10 @@ pub struct Measured {
     pub quality: Vec<CellQuality>,
     /// Which cells touch, and how much; each pair once, ordered by rows.
     pub contacts: Vec<Contact>,
-    /// Where unusually many cells meet, the largest first.
+    /// Where unusually many cells meet, the largest first; none without [`Group::Context`].
     pub rosettes: Vec<Rosette>,
+    /// The landmarks, if asked for by [`MeasureParams::landmarks`].
+    pub landmarks: Option<Landmarks>,
 }
 
 impl Measured {
@@ -84,7 +100,8 @@ pub struct CellQuality {
     pub n_pieces: usize,
     /// The cell reaches the end of the image, so part of it may be missing.
     pub touches_border: bool,
-    /// No voxel lies deeper than the membrane shell: means over the inside are NaN.
+    /// No voxel lies deeper than the membrane shell: means over the inside are NaN. Like what is
+    /// said of channels, known only if their features are measured.
     pub all_membrane: bool,
     /// The channels (by number) that have one and the same value all over the cell.
     pub channels_without_signal: Vec<usize>,
@@ -118,7 +135,7 @@ impl CellQuality {
 /// `channels` lie on the grid of `labels`; `to_tissue` takes points of the image to the tissue,
 /// along whose axes lengths and halves are measured. The label image is read once for all cells;
 /// then each cell is measured in its own box, in parallel, with the same result for any number of
-/// threads.
+/// threads. Only the groups of features that `params` asks for are computed.
 ///
 /// # Errors
 /// [`FeatureError::Parameter`] for lengths that are not positive, [`FeatureError::ChannelGrid`],
@@ -148,6 +165,8 @@ pub fn measure(
         labels,
         channels,
         to_tissue,
+        groups: params.groups,
+        landmarks: params.landmarks,
         membrane_um: positive("membrane_um", params.membrane_um)?,
         smoothing_um: positive(
             "surface_smoothing_um",
@@ -162,34 +181,41 @@ pub fn measure(
     let cells: Vec<Cell> = touching
         .par_iter()
         .enumerate()
-        .map(|(row, touching)| task.measure_cell(&found, row, touching))
+        .map(|(row, touching)| task.measure_cell(&Cut::of(&found, row, labels), touching))
         .collect::<Result<_>>()?;
 
     let centroids_image_um: Vec<_> = cells.iter().map(|cell| cell.centroid_um).collect();
     let centroids_tissue_um: Vec<_> =
         centroids_image_um.iter().map(|p| to_tissue.point(p)).collect();
-    let rosettes = rosettes_of(&found, voxel_size);
-    let contexts = Tissue {
-        shapes: &cells.iter().map(|cell| &cell.shape).collect::<Vec<_>>(),
-        centroids_image_um: &centroids_image_um,
-        centroids_tissue_um: &centroids_tissue_um,
-        touching: &touching,
-        rosettes: &rosettes,
-        surface: &cells.iter().flat_map(|cell| cell.outer_points.iter().copied()).collect(),
-        crowd_um,
-    }
-    .contexts();
-    let ids = ids(specimen, labels.cells());
     let shapes: Vec<&CellShape> = cells.iter().map(|cell| &cell.shape).collect();
+    let (mut rosettes, mut contexts) = (Vec::new(), vec![CellContext::NONE; cells.len()]);
+    if params.groups.contains(Group::Context) {
+        rosettes = rosettes_of(&found, voxel_size);
+        contexts = Tissue {
+            shapes: &shapes,
+            centroids_image_um: &centroids_image_um,
+            centroids_tissue_um: &centroids_tissue_um,
+            touching: &touching,
+            rosettes: &rosettes,
+            surface: &cells.iter().flat_map(|cell| cell.outer_points.iter().copied()).collect(),
+            crowd_um,
+        }
+        .contexts();
+    }
+    let rows = Rows { ids: ids(specimen, labels.cells()), groups: params.groups };
     Ok(Measured {
-        table: table_of(registry::SHAPE, ids.clone(), &shapes)?,
-        context: table_of(registry::CONTEXT, ids.clone(), &contexts.iter().collect::<Vec<_>>())?,
-        intensity: intensity_table(ids, channels, &cells)?,
+        table: rows.table(registry::SHAPE, &shapes)?,
+        context: rows.table(registry::CONTEXT, &contexts.iter().collect::<Vec<_>>())?,
+        intensity: rows.intensity_table(channels, &cells)?,
         centroids_tissue_um,
         centroids_image_um,
         contacts: contacts(&touching),
         rosettes,
-        quality: cells.into_iter().map(|cell| cell.quality).collect(),
+        quality: cells.iter().map(|cell| cell.quality.clone()).collect(),
+        landmarks: params.landmarks.is_some().then(|| {
+            let landmarks = cells.into_iter().filter_map(|cell| cell.landmarks).collect();
+            Landmarks::of_cells(landmarks, channels.len())
+        }),
     })
 }
 
@@ -198,6 +224,8 @@ struct Task<'a> {
     labels: &'a Labels,
     channels: &'a [Channel<'a>],
     to_tissue: &'a Rigid<ImageFrame, TissueFrame>,
+    groups: Groups,
+    landmarks: Option<LandmarkParams>,
     membrane_um: f64,
     smoothing_um: f64,
     texture_um: f64,
@@ -210,68 +238,140 @@ struct Cell {
     shape: CellShape,
     intensities: Vec<Intensities>,
     quality: CellQuality,
+    landmarks: Option<CellLandmarks>,
 }
 
 impl Task<'_> {
-    fn measure_cell(&self, cells: &Cells, row: usize, touching: &Touching) -> Result<Cell> {
-        let (runs, extent) = (cells.runs(row), cells.extent(row));
+    fn measure_cell(&self, cell: &Cut, touching: &Touching) -> Result<Cell> {
+        let (mesh, curvature) = self.mesh(cell);
+        let outer_points = if self.groups.contains(Group::Context) {
+            outer_points(&mesh, self.labels)
+        } else {
+            Vec::new()
+        };
+        let shape = self.shape(cell, &mesh, curvature, touching);
+        let signals = self.signals(cell)?;
+        let regions = self.regions(cell);
+        let rotation = self.to_tissue.rotation();
+        let measured = |signal| self.intensities(cell, signal, regions.as_ref(), &rotation);
+        let intensities: Vec<Intensities> = signals.iter().map(measured).collect();
         let image = self.labels.volume();
-        let voxel_size = image.voxel_size();
-        let mask = CellMask::of_runs(runs, self.labels, &extent, [1; 3]);
-        let (mesh, curvature) = bent_mesh(&mask, self.smoothing_um);
-        let centroid_um = extent.centroid_um(voxel_size);
-        let surface = SurfaceShape::of(&mesh, centroid_um, self.to_tissue);
-        let shape = CellShape {
-            volume_um3: extent.volume_um3(voxel_size),
-            surface_um2: surface.area_um2,
-            mask_surface_um2: mask_area_um2(&mask),
-            semi_axes_um: extent.semi_axes_um(voxel_size),
-            extents_tissue_um: surface.extents_tissue_um,
-            extents_principal_um: surface.extents_principal_um,
-            distal_um: surface.distal_um,
-            front_um: surface.front_um,
-            sphericity_deviation: surface.sphericity_deviation,
-            roundness_deviation: surface.roundness_deviation,
+        let landmarks = self
+            .landmarks
+            .map(|landmarks| landmarks.of_cell(cell, image, self.channels.iter().zip(&signals)));
+        Ok(Cell {
+            centroid_um: cell.centroid_um,
+            outer_points,
+            shape,
+            quality: self.quality(cell, regions.as_ref(), &intensities),
+            intensities,
+            landmarks: landmarks.transpose()?,
+        })
+    }
+
+    /// The surface and how it bends, as far as anything asked for needs them.
+    fn mesh(&self, cell: &Cut) -> (Mesh, Curvature) {
+        if self.groups.contains(Group::Curvature) {
+            return bent_mesh(&cell.mask, self.smoothing_um);
+        }
+        if self.groups.contains_any(&[Group::Surface, Group::Context]) {
+            return (cell_mesh(&cell.mask, self.smoothing_um), Curvature::NONE);
+        }
+        (Mesh::default(), Curvature::NONE)
+    }
+
+    fn shape(
+        &self,
+        cell: &Cut,
+        mesh: &Mesh,
+        curvature: Curvature,
+        touching: &Touching,
+    ) -> CellShape {
+        let voxel_size = self.labels.volume().voxel_size();
+        let surface = if self.groups.contains_any(&[Group::Surface, Group::Context]) {
+            SurfaceShape::of(mesh, cell.centroid_um, self.to_tissue)
+        } else {
+            SurfaceShape::NONE
+        };
+        let mask_surface_um2 =
+            if self.groups.contains(Group::Size) { mask_area_um2(&cell.mask) } else { f64::NAN };
+        CellShape {
+            volume_um3: cell.extent.volume_um3(voxel_size),
+            mask_surface_um2,
+            semi_axes_um: cell.extent.semi_axes_um(voxel_size),
+            surface,
             curvature,
             contact_cells_um2: touching.cells_um2(),
             contact_outside_um2: touching.outside_um2,
-            contact_border_um2: border_um2(runs, image.shape(), voxel_size),
+            contact_border_um2: border_um2(cell.runs, self.labels.volume().shape(), voxel_size),
             n_neighbours: touching.cells.len(),
-        };
+        }
+    }
 
-        let shell = membrane_shell(&mask, self.membrane_um, image.shape());
-        let apical = self.to_tissue.inverse().vector(&Vector3::z());
-        let regions = Regions::of(&mask, &shell, centroid_um, apical);
-        let rotation = self.to_tissue.rotation();
-        let intensities = self
-            .channels
-            .iter()
-            .map(|channel| {
-                let values = channel.values(runs);
-                let found = Intensities::of(&values, &regions);
-                if !found.is_finite() {
-                    return Err(channel.not_finite(self.labels.cells()[row]));
-                }
-                let texture = Texture::of(&values, runs, &extent, image, self.texture_um);
-                let found = found.with_polarity(&values, runs, image, centroid_um, &rotation);
-                Ok(found.with_texture(texture))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let quality = CellQuality {
+    /// The channels in a cell; none if nothing that is asked for needs them.
+    fn signals(&self, cell: &Cut) -> Result<Vec<Signal>> {
+        let groups = [Group::Brightness, Group::Texture];
+        if !self.groups.contains_any(&groups) && self.landmarks.is_none() {
+            return Ok(Vec::new());
+        }
+        let signal = |channel: &Channel| {
+            let signal = channel.signal(cell.runs);
+            if signal.is_finite() { Ok(signal) } else { Err(channel.not_finite(cell.label)) }
+        };
+        self.channels.iter().map(signal).collect()
+    }
+
+    /// The parts over which channels are summed, if they are.
+    fn regions(&self, cell: &Cut) -> Option<Regions> {
+        self.groups.contains(Group::Brightness).then(|| {
+            let shape = self.labels.volume().shape();
+            let shell = membrane_shell(&cell.mask, self.membrane_um, shape);
+            let apical = self.to_tissue.inverse().vector(&Vector3::z());
+            Regions::of(&cell.mask, &shell, cell.centroid_um, apical)
+        })
+    }
+
+    fn intensities(
+        &self,
+        cell: &Cut,
+        signal: &Signal,
+        regions: Option<&Regions>,
+        rotation: &Matrix3<f64>,
+    ) -> Intensities {
+        let image = self.labels.volume();
+        let mut found = Intensities::of(signal);
+        if let Some(regions) = regions {
+            found = found.with_sums(signal, regions).with_polarity(signal, cell, image, rotation);
+        }
+        if self.groups.contains(Group::Texture) {
+            let texture =
+                Texture::of(&signal.values, cell.runs, &cell.extent, image, self.texture_um);
+            found = found.with_texture(texture);
+        }
+        found
+    }
+
+    fn quality(
+        &self,
+        cell: &Cut,
+        regions: Option<&Regions>,
+        intensities: &[Intensities],
+    ) -> CellQuality {
+        let (extent, shape) = (&cell.extent, self.labels.volume().shape());
+        let has_texture = self.groups.contains(Group::Texture);
+        CellQuality {
             n_voxels: extent.n_voxels,
-            n_pieces: n_pieces(runs, image.shape()[1]),
-            touches_border: (0..3)
-                .any(|k| extent.first[k] == 0 || extent.end[k] == image.shape()[k]),
-            all_membrane: regions.is_all_membrane(),
+            n_pieces: n_pieces(cell.runs, shape[1]),
+            touches_border: (0..3).any(|k| extent.first[k] == 0 || extent.end[k] == shape[k]),
+            all_membrane: regions.is_some_and(Regions::is_all_membrane),
             channels_without_signal: (0..intensities.len())
                 .filter(|&channel| intensities[channel].is_flat())
                 .collect(),
-            too_small_for_texture: intensities
-                .iter()
-                .any(|channel| !channel.is_flat() && channel.texture().contrast.is_nan()),
-        };
-        let outer_points = outer_points(&mesh, self.labels);
-        Ok(Cell { centroid_um, outer_points, shape, intensities, quality })
+            too_small_for_texture: has_texture
+                && intensities
+                    .iter()
+                    .any(|channel| !channel.is_flat() && channel.texture().contrast.is_nan()),
+        }
     }
 }
 
@@ -292,27 +392,42 @@ fn ids(specimen: &str, labels: &[u32]) -> Vec<CellId> {
     labels.iter().map(|label| CellId::new(Arc::clone(&specimen), label.to_string())).collect()
 }
 
-/// A row per cell, a column per feature.
-fn table_of<T>(features: &[Feature<T>], ids: Vec<CellId>, cells: &[&T]) -> Result<CellTable> {
-    let columns = features.iter().map(|feature| feature.name.to_owned()).collect();
-    let values = Array2::from_shape_fn((cells.len(), features.len()), |(row, column)| {
-        features[column].value(cells[row])
-    });
-    Ok(CellTable::new(ids, columns, values)?)
+/// What the tables share: a row for each of these cells, columns of these groups.
+struct Rows {
+    ids: Vec<CellId>,
+    groups: Groups,
 }
 
-fn intensity_table(ids: Vec<CellId>, channels: &[Channel], cells: &[Cell]) -> Result<CellTable> {
-    let n_each = registry::INTENSITY.len();
-    let columns = channels
-        .iter()
-        .flat_map(|channel| {
-            registry::INTENSITY.iter().map(|feature| format!("{}_{}", channel.name(), feature.name))
-        })
-        .collect();
-    let values = Array2::from_shape_fn((cells.len(), channels.len() * n_each), |(row, column)| {
-        registry::INTENSITY[column % n_each].value(&cells[row].intensities[column / n_each])
-    });
-    Ok(CellTable::new(ids, columns, values)?)
+impl Rows {
+    /// Those of the features that are measured.
+    fn measured<T>(&self, features: &'static [Feature<T>]) -> Vec<&'static Feature<T>> {
+        features.iter().filter(|feature| self.groups.contains(feature.group)).collect()
+    }
+
+    fn table<T>(&self, features: &'static [Feature<T>], cells: &[&T]) -> Result<CellTable> {
+        let features = self.measured(features);
+        let columns = features.iter().map(|feature| feature.name.to_owned()).collect();
+        let values = Array2::from_shape_fn((cells.len(), features.len()), |(row, column)| {
+            features[column].value(cells[row])
+        });
+        Ok(CellTable::new(self.ids.clone(), columns, values)?)
+    }
+
+    fn intensity_table(&self, channels: &[Channel], cells: &[Cell]) -> Result<CellTable> {
+        let features = self.measured(registry::INTENSITY);
+        let named = |channel: &Channel, feature: &Feature<Intensities>| {
+            format!("{}_{}", channel.name(), feature.name)
+        };
+        let all =
+            (0..channels.len()).flat_map(|channel| features.iter().map(move |f| (channel, f)));
+        let all: Vec<_> = all.collect();
+        let columns = all.iter().map(|(channel, feature)| named(&channels[*channel], feature));
+        let values = Array2::from_shape_fn((cells.len(), all.len()), |(row, column)| {
+            let (channel, feature) = all[column];
+            feature.value(&cells[row].intensities[channel])
+        });
+        Ok(CellTable::new(self.ids.clone(), columns.collect(), values)?)
+    }
 }
 
 /// Each pair of touching cells once, ordered by rows.
@@ -409,6 +524,63 @@ mod tests {
         let nan = |name: &str| found.intensity.column(name).unwrap().iter().all(|v| v.is_nan());
         assert!(nan("actin_mean_inside") && !nan("actin_mean_membrane"));
         assert!(nan("actin_polarity_um"), "without signal");
+    }
+
+    #[test]
+    fn groups_alone_measure_what_they_measure_among_all() {
+        let mut voxels = Array3::zeros((12, 16, 20));
+        voxels.slice_mut(s![2..10, 2..14, 2..9]).fill(1);
+        voxels.slice_mut(s![2..10, 3..14, 9..17]).fill(2);
+        let labels = labels(voxels, [0.4, 0.3, 0.3]);
+        let bright = Array3::from_shape_fn((12, 16, 20), |(z, y, x)| (z * y * x % 97) as u16);
+        let bright = Volume::new(bright, labels.volume().voxel_size()).unwrap();
+        let channels = [Channel::new("actin", &bright)];
+        let measured = |groups: Groups| {
+            let params = MeasureParams { groups, ..MeasureParams::default() };
+            measure(&labels, &channels, "A", &Rigid::identity(), &params).unwrap()
+        };
+        let all = measured(Groups::ALL);
+        let mut n_columns = 0;
+        for group in Group::ALL {
+            let one = measured(Groups::only(&[group]));
+            for (alone, among) in [
+                (&one.table, &all.table),
+                (&one.context, &all.context),
+                (&one.intensity, &all.intensity),
+            ] {
+                for name in alone.columns() {
+                    let (alone, among) = (alone.column(name).unwrap(), among.column(name).unwrap());
+                    assert!(
+                        alone.iter().zip(among).all(|(a, b)| a.to_bits() == b.to_bits()),
+                        "{name}"
+                    );
+                }
+                n_columns += alone.columns().len();
+            }
+            assert_eq!((&one.contacts, one.landmarks), (&all.contacts, None));
+        }
+        assert_eq!(n_columns, registry::all().count(), "each in one group");
+        assert!(measured(Groups::only(&[])).table.columns().is_empty());
+    }
+
+    #[test]
+    fn landmarks_set_while_measuring_are_those_set_alone() {
+        let mut voxels = Array3::zeros((6, 9, 12));
+        voxels.slice_mut(s![1..5, 2..8, 2..7]).fill(4);
+        voxels.slice_mut(s![1..5, 2..8, 7..11]).fill(6);
+        let labels = labels(voxels, [0.4, 0.3, 0.3]);
+        let bright = Array3::from_shape_fn((6, 9, 12), |(z, y, x)| (z * y * x % 7) as u8);
+        let bright = Volume::new(bright, labels.volume().voxel_size()).unwrap();
+        let channels = [Channel::new("actin", &bright)];
+        let landmarks = LandmarkParams { n_landmarks: 50, ..LandmarkParams::default() };
+        let alone = crate::sample_landmarks(&labels, &channels, &landmarks).unwrap();
+        assert_eq!((alone.shape.len(), alone.proteins[0].len()), (2, 2));
+        for groups in [Groups::ALL, Groups::only(&[])] {
+            let params =
+                MeasureParams { groups, landmarks: Some(landmarks), ..MeasureParams::default() };
+            let found = measure(&labels, &channels, "A", &Rigid::identity(), &params).unwrap();
+            assert_eq!(found.landmarks.as_ref(), Some(&alone));
+        }
     }
 
     #[test]

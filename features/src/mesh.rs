@@ -46,6 +46,15 @@ impl Mesh {
         self.triangles.iter().map(|corners| corners.map(|at| self.vertices[at as usize]))
     }
 
+    /// The corners of every `step`-th triangle.
+    pub(crate) fn corners_of_every(
+        &self,
+        step: usize,
+    ) -> impl Iterator<Item = [Point3<f64>; 3]> + '_ {
+        let triangles = self.triangles.iter().step_by(step);
+        triangles.map(|corners| corners.map(|at| self.vertices[at as usize]))
+    }
+
     /// The middle and the area in µm² of each triangle: a quadrature of the surface.
     pub fn patches(&self) -> impl Iterator<Item = (Point3<f64>, f64)> + '_ {
         self.corners().map(|[a, b, c]| {

@@ -169,27 +169,47 @@ fn assign(points: &Points, centres: &Points) -> Round {
 }
 
 fn assign_chunk([x, y, z]: [&[f32]; 3], centres: &Points) -> Round {
-    let n = x.len();
-    let mut best = vec![f32::INFINITY; n];
-    let mut found = vec![0_u32; n];
-    for (index, [cx, cy, cz]) in (0..).zip(centres.iter()) {
-        for ((((best, found), x), y), z) in best.iter_mut().zip(&mut found).zip(x).zip(y).zip(z) {
-            let distance = (x - cx).powi(2) + (y - cy).powi(2) + (z - cz).powi(2);
-            let closer = distance < *best;
-            *best = if closer { distance } else { *best };
-            *found = if closer { index } else { *found };
-        }
-    }
+    let centres: Vec<[f32; 3]> = centres.iter().collect();
     let mut round = Round::nothing(centres.len());
-    for (index, &centre) in found.iter().enumerate() {
-        let centre = centre as usize;
-        for (sum, axis) in round.sums[centre].iter_mut().zip([x, y, z]) {
-            *sum += f64::from(axis[index]);
+    for first in (0..x.len()).step_by(LANES) {
+        let n = LANES.min(x.len() - first);
+        let mut points = [[0.0; LANES]; 3];
+        for (lanes, axis) in points.iter_mut().zip([x, y, z]) {
+            lanes[..n].copy_from_slice(&axis[first..first + n]);
         }
-        round.counts[centre] += 1;
-        round.squared += f64::from(best[index]);
+        let (squares, nearest) = nearest_centres(&points, &centres);
+        for lane in 0..n {
+            let centre = nearest[lane] as usize;
+            for (sum, axis) in round.sums[centre].iter_mut().zip(&points) {
+                *sum += f64::from(axis[lane]);
+            }
+            round.counts[centre] += 1;
+            round.squared += f64::from(squares[lane]);
+        }
     }
     round
+}
+
+/// Points that are compared with all centres at once: so few that vector units hold them and what
+/// was found for them throughout.
+const LANES: usize = 8;
+
+/// For each point (by axis) the squared distance to the nearest centre, and which that is; the
+/// first of several.
+fn nearest_centres(
+    [x, y, z]: &[[f32; LANES]; 3],
+    centres: &[[f32; 3]],
+) -> ([f32; LANES], [u32; LANES]) {
+    let (mut squares, mut nearest) = ([f32::INFINITY; LANES], [0_u32; LANES]);
+    for (index, [cx, cy, cz]) in (0..).zip(centres) {
+        for lane in 0..LANES {
+            let square = (x[lane] - cx).powi(2) + (y[lane] - cy).powi(2) + (z[lane] - cz).powi(2);
+            let closer = square < squares[lane];
+            squares[lane] = if closer { square } else { squares[lane] };
+            nearest[lane] = if closer { index } else { nearest[lane] };
+        }
+    }
+    (squares, nearest)
 }
 
 /// A tree of boxes, halved along their longest side until few points remain in each.

@@ -55,7 +55,10 @@ pub(crate) fn rosettes_of(cells: &Cells, voxel_size: VoxelSize) -> Vec<Rosette> 
     let mut crowds: Vec<(f64, Point3<f64>)> = (0..grid.blocks.len())
         .into_par_iter()
         .filter(|block| grid.blocks[*block].rows.len() > 1)
-        .map(|block| (grid.crowd(block, &ball), grid.point_um(block)))
+        .map_init(
+            || Seen::nothing(cells.n_cells()),
+            |seen, block| (grid.crowd(block, &ball, seen), grid.point_um(block)),
+        )
         .filter(|(crowd, _)| *crowd > CROWDED)
         .collect();
     crowds.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -104,6 +107,26 @@ struct Grid {
     shape: [usize; 3],  // z, y, x
     sides: [usize; 3],  // of a block in voxels, z, y, x
     voxel_um: [f64; 3], // z, y, x
+}
+
+/// Which rows have been seen: as many rounds as one likes, without clearing anything.
+struct Seen {
+    round: u32,
+    rounds: Vec<u32>, // when each row was seen last
+}
+
+impl Seen {
+    fn nothing(n_rows: usize) -> Self {
+        Self { round: 0, rounds: vec![0; n_rows] }
+    }
+
+    fn forget(&mut self) {
+        self.round += 1;
+    }
+
+    fn is_new(&mut self, row: u32) -> bool {
+        std::mem::replace(&mut self.rounds[row as usize], self.round) != self.round
+    }
 }
 
 /// Some voxels that are near one another.
@@ -179,18 +202,15 @@ impl Grid {
     }
 
     /// How many cells would come into a full ball.
-    fn crowd(&self, block: usize, ball: &[[isize; 3]]) -> f64 {
-        let (mut rows, mut n_voxels) = (Vec::new(), 0);
+    fn crowd(&self, block: usize, ball: &[[isize; 3]], seen: &mut Seen) -> f64 {
+        seen.forget();
+        let (mut n_rows, mut n_voxels) = (0, 0);
         for block in self.around(self.position(block), ball).map(|at| &self.blocks[at]) {
             n_voxels += block.n_voxels as usize;
-            for row in &block.rows {
-                if !rows.contains(row) {
-                    rows.push(*row);
-                }
-            }
+            n_rows += block.rows.iter().filter(|row| seen.is_new(**row)).count();
         }
         let full = n_voxels as f64 / (ball.len() * self.sides.iter().product::<usize>()) as f64;
-        if full < LEAST_FULL { 0.0 } else { rows.len() as f64 / full.sqrt() }
+        if full < LEAST_FULL { 0.0 } else { n_rows as f64 / full.sqrt() }
     }
 
     /// The cells that come within a radius of a point.

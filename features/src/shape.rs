@@ -15,20 +15,10 @@ use crate::mesh::Mesh;
 #[derive(Clone, Debug, PartialEq)]
 pub struct CellShape {
     pub(crate) volume_um3: f64,
-    pub(crate) surface_um2: f64,
     pub(crate) mask_surface_um2: f64,
     /// Semi-axes of the ellipsoid with the cell's moments, longest first.
     pub(crate) semi_axes_um: Vector3<f64>,
-    /// Lengths along the tissue's x, y, z.
-    pub(crate) extents_tissue_um: Vector3<f64>,
-    /// Lengths along the surface's own principal axes, longest first.
-    pub(crate) extents_principal_um: Vector3<f64>,
-    /// From the centroid to the most distal point of the surface, in the tissue's frame.
-    pub(crate) distal_um: Vector3<f64>,
-    /// From the centroid to the foremost point of the surface along the tissue's x.
-    pub(crate) front_um: f64,
-    pub(crate) sphericity_deviation: f64,
-    pub(crate) roundness_deviation: f64,
+    pub(crate) surface: SurfaceShape,
     pub(crate) curvature: Curvature,
     pub(crate) contact_cells_um2: f64,
     pub(crate) contact_outside_um2: f64,
@@ -39,22 +29,44 @@ pub struct CellShape {
 impl CellShape {
     /// The area of the ball with the cell's volume over the cell's area.
     pub(crate) fn sphericity(&self) -> f64 {
-        (36.0 * PI * self.volume_um3.powi(2)).cbrt() / self.surface_um2
+        (36.0 * PI * self.volume_um3.powi(2)).cbrt() / self.surface.area_um2
+    }
+
+    /// The volume over the area times the geometric mean of the principal lengths.
+    pub(crate) fn roundness(&self) -> f64 {
+        let length_um = self.surface.extents_principal_um.product().cbrt();
+        self.volume_um3 / (self.surface.area_um2 * length_um)
     }
 }
 
 /// What the surface alone tells.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SurfaceShape {
     pub(crate) area_um2: f64,
+    /// Lengths along the tissue's x, y, z.
     pub(crate) extents_tissue_um: Vector3<f64>,
+    /// Lengths along the surface's own principal axes, longest first.
     pub(crate) extents_principal_um: Vector3<f64>,
+    /// From the centroid to the most distal point of the surface, in the tissue's frame.
     pub(crate) distal_um: Vector3<f64>,
+    /// From the centroid to the foremost point of the surface along the tissue's x.
     pub(crate) front_um: f64,
     pub(crate) sphericity_deviation: f64,
     pub(crate) roundness_deviation: f64,
 }
 
 impl SurfaceShape {
+    /// Of a surface that nobody asked for.
+    pub(crate) const NONE: Self = Self {
+        area_um2: f64::NAN,
+        extents_tissue_um: Vector3::new(f64::NAN, f64::NAN, f64::NAN),
+        extents_principal_um: Vector3::new(f64::NAN, f64::NAN, f64::NAN),
+        distal_um: Vector3::new(f64::NAN, f64::NAN, f64::NAN),
+        front_um: f64::NAN,
+        sphericity_deviation: f64::NAN,
+        roundness_deviation: f64::NAN,
+    };
+
     /// The shape of `mesh`, about the cell's centroid of mass.
     pub(crate) fn of(
         mesh: &Mesh,

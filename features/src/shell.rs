@@ -25,10 +25,10 @@ pub(crate) fn membrane_shell(cell: &CellMask, thickness_um: f64, image_shape: [u
         let grown = grown_along_x(&outside, steps[0].reach_x);
         for step in steps {
             add_moved(&mut shell, &grown, cell.inside(), step);
-            // Of a thick shell, the first and widest steps leave nothing to do.
-            if shell == *cell.inside() {
-                return shell;
-            }
+        }
+        // Of a thick shell, the first and widest steps leave nothing to do.
+        if shell == *cell.inside() {
+            return shell;
         }
     }
     shell

@@ -149,14 +149,17 @@ impl Stretch {
     pub(crate) const OUTSIDE: u32 = u32::MAX;
 }
 
-/// The stretches of some lines that follow one another.
+/// Some lines that follow one another.
 struct Lines {
     stretches: Vec<Stretch>,
     starts: Vec<usize>, // where in `stretches` each line begins; and the end
+    runs: Vec<Run>,     // cell by cell, each in the order of z, y and x
+    run_ends: Vec<u32>, // where in `runs` each cell ends
 }
 
 impl Lines {
-    fn of(labels: &[u32], n_x: usize, rows: &LabelRows) -> Self {
+    /// The first of these lines is line `first` of the image.
+    fn of(labels: &[u32], n_x: usize, first: usize, rows: &LabelRows, n_cells: usize) -> Self {
         let (mut stretches, mut starts) = (Vec::new(), vec![0]);
         for line in labels.chunks_exact(n_x) {
             for_each_run(line, |label, x| {
@@ -165,15 +168,33 @@ impl Lines {
             });
             starts.push(stretches.len());
         }
-        Self { stretches, starts }
+        let mut lines = Self { stretches, starts, runs: Vec::new(), run_ends: vec![0; n_cells] };
+        lines.sort_runs(first);
+        lines
     }
 
     fn line(&self, line: usize) -> &[Stretch] {
         &self.stretches[self.starts[line]..self.starts[line + 1]]
     }
 
-    /// Calls `each` with the row and the run of every stretch in a cell; the first line of all is
-    /// line `first` of the image.
+    /// Puts the stretches in cells into the order of cells: counts those of each cell, so that the
+    /// place of each is known beforehand.
+    fn sort_runs(&mut self, first: usize) {
+        let mut ends = std::mem::take(&mut self.run_ends);
+        self.for_each_run(first, |row, _| ends[row] += 1);
+        let mut n_runs = 0;
+        for end in &mut ends {
+            n_runs += std::mem::replace(end, n_runs);
+        }
+        let mut runs = vec![Run::default(); n_runs as usize];
+        self.for_each_run(first, |row, run| {
+            runs[ends[row] as usize] = run;
+            ends[row] += 1;
+        });
+        (self.runs, self.run_ends) = (runs, ends);
+    }
+
+    /// Calls `each` with the row and the run of every stretch in a cell.
     fn for_each_run(&self, first: usize, mut each: impl FnMut(usize, Run)) {
         for line in 0..self.starts.len() - 1 {
             let mut start = 0;
@@ -185,12 +206,17 @@ impl Lines {
             }
         }
     }
+
+    /// The runs of a cell in these lines.
+    fn runs(&self, row: usize) -> &[Run] {
+        let first = row.checked_sub(1).map_or(0, |before| self.run_ends[before]);
+        &self.runs[first as usize..self.run_ends[row] as usize]
+    }
 }
 
 /// The voxels of every cell of a label image, as runs.
 pub(crate) struct Cells {
-    runs: Vec<Run>,     // cell by cell, each in the order of z, y and x
-    starts: Vec<usize>, // where in `runs` each cell begins; and the end
+    runs: Vec<Vec<Run>>, // of each cell, in the order of z, y and x
     lines: Vec<Lines>,
     lines_per_chunk: usize,
     shape: [usize; 3], // of the image
@@ -200,32 +226,28 @@ impl Cells {
     /// Reads the image once.
     pub(crate) fn of(labels: &Labels) -> Self {
         let shape = labels.volume().shape();
-        let n_x = shape[2];
+        let (n_x, n_cells) = (shape[2], labels.n_cells());
         let rows = labels.rows();
         let voxels = labels.volume().as_slice();
         let lines_per_chunk = (voxels.len() / n_x).div_ceil(CHUNKS);
-        let lines: Vec<Lines> = voxels
+        let mut lines: Vec<Lines> = voxels
             .par_chunks(lines_per_chunk * n_x)
-            .map(|voxels| Lines::of(voxels, n_x, &rows))
+            .enumerate()
+            .map(|(chunk, voxels)| Lines::of(voxels, n_x, chunk * lines_per_chunk, &rows, n_cells))
             .collect();
-        let mut starts = vec![0; labels.n_cells() + 1];
-        let each = |row: usize, _| starts[row + 1] += 1;
-        for_each_run_of(&lines, lines_per_chunk, each);
-        for row in 0..labels.n_cells() {
-            starts[row + 1] += starts[row];
-        }
-        let mut ends = starts.clone();
-        let mut runs = vec![Run::default(); starts[labels.n_cells()]];
-        for_each_run_of(&lines, lines_per_chunk, |row, run| {
-            runs[ends[row]] = run;
-            ends[row] += 1;
-        });
-        Self { runs, starts, lines, lines_per_chunk, shape }
+        let runs_of = |row| {
+            let chunks: Vec<&[Run]> = lines.iter().map(|lines| lines.runs(row)).collect();
+            chunks.concat()
+        };
+        let runs = (0..n_cells).into_par_iter().map(runs_of).collect();
+        // From now on they are with their cells.
+        lines.iter_mut().for_each(|lines| lines.runs = Vec::new());
+        Self { runs, lines, lines_per_chunk, shape }
     }
 
     /// The number of cells.
     pub(crate) fn n_cells(&self) -> usize {
-        self.starts.len() - 1
+        self.runs.len()
     }
 
     /// The shape of the image, `[z, y, x]`.
@@ -235,7 +257,7 @@ impl Cells {
 
     /// The runs of a cell, in the order of z, y and x.
     pub(crate) fn runs(&self, row: usize) -> &[Run] {
-        &self.runs[self.starts[row]..self.starts[row + 1]]
+        &self.runs[row]
     }
 
     /// The line of the image at z, y, from end to end.
@@ -255,12 +277,6 @@ impl Cells {
     }
 }
 
-fn for_each_run_of(chunks: &[Lines], lines_per_chunk: usize, mut each: impl FnMut(usize, Run)) {
-    for (chunk, lines) in chunks.iter().enumerate() {
-        lines.for_each_run(chunk * lines_per_chunk, &mut each);
-    }
-}
-
 /// Calls `each` with every run of equal labels of a line, background included.
 pub(crate) fn for_each_run(labels: &[u32], mut each: impl FnMut(u32, Range<usize>)) {
     let mut start = 0;
@@ -275,11 +291,13 @@ pub(crate) fn for_each_run(labels: &[u32], mut each: impl FnMut(u32, Range<usize
 fn end_of_run(labels: &[u32], start: usize) -> usize {
     /// Labels that are compared at once, on vector units.
     const STEP: usize = 16;
-    let all_same = [labels[start]; STEP];
+    let first = labels[start];
     let (steps, _) = labels[start..].as_chunks::<STEP>();
-    let n_steps = steps.iter().take_while(|step| **step == all_same).count();
+    // Bits in which any label differs: unlike `==` of arrays, this is no call of a function.
+    let is_same = |step: &[u32; STEP]| step.iter().fold(0, |bits, label| bits | label ^ first) == 0;
+    let n_steps = steps.iter().take_while(|step| is_same(step)).count();
     let at = start + STEP * n_steps;
-    at + labels[at..].iter().take_while(|label| **label == all_same[0]).count()
+    at + labels[at..].iter().take_while(|label| **label == first).count()
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@
 //! Levels are as far apart as a cell's own brightness is spread: neither a brighter lamp nor an
 //! offset changes its texture.
 
+use std::ops::Range;
+
 use primordia_data::{Volume, VoxelSize};
 
 use crate::intensity::Values;
@@ -104,6 +106,14 @@ struct Levels {
     shape: [usize; 3], // z, y, x
 }
 
+/// The blocks along x from the first to the last that belongs to the cell.
+fn span(line: &[u8]) -> Range<isize> {
+    let is_cell = |level: &u8| *level != NOTHING;
+    let first = line.iter().position(is_cell).unwrap_or(line.len());
+    let end = line.iter().rposition(is_cell).map_or(first, |last| last + 1);
+    first as isize..end as isize
+}
+
 impl Levels {
     fn of(values: &Values, runs: &[Run], extent: &Extent, n_y: usize, sides: [usize; 3]) -> Self {
         let shape = [0, 1, 2].map(|k| (extent.end[k] - extent.first[k]).div_ceil(sides[k]));
@@ -131,23 +141,30 @@ impl Levels {
 
     /// Counts pairs of levels one step apart.
     fn pairs(&self, steps: [isize; 3]) -> Pairs {
-        let mut counts = vec![0_u32; (N_LEVELS + 1) * (N_LEVELS + 1)];
+        let mut counts = [0_u32; STRIDE * STRIDE];
         let [n_z, n_y, n_x] = self.shape.map(|n| n as isize);
-        let line = |z: isize, y: isize| &self.levels[((z * n_y + y) * n_x) as usize..];
+        let lines: Vec<(&[u8], Range<isize>)> =
+            self.levels.chunks_exact(self.shape[2]).map(|line| (line, span(line))).collect();
         for direction in DIRECTIONS {
             let [dz, dy, dx] = [0, 1, 2].map(|k| direction[k] * steps[k]);
             if dx.abs() >= n_x {
                 continue;
             }
-            let n = (n_x - dx.abs()) as usize;
             for (z, y) in (0..n_z - dz).flat_map(|z| (0..n_y).map(move |y| (z, y))) {
                 if !(0..n_y).contains(&(y + dy)) {
                     continue;
                 }
-                let here = &line(z, y)[(-dx).max(0) as usize..][..n];
-                let there = &line(z + dz, y + dy)[dx.max(0) as usize..][..n];
+                let (here, span) = &lines[(z * n_y + y) as usize];
+                let (there, span_there) = &lines[((z + dz) * n_y + y + dy) as usize];
+                let first = span.start.max(span_there.start - dx);
+                let end = span.end.min(span_there.end - dx);
+                if first >= end {
+                    continue;
+                }
+                let here = &here[first as usize..end as usize];
+                let there = &there[(first + dx) as usize..(end + dx) as usize];
                 for (a, b) in here.iter().zip(there) {
-                    counts[usize::from(*a) * (N_LEVELS + 1) + usize::from(*b)] += 1;
+                    counts[pair(*a, *b)] += 1;
                 }
             }
         }
@@ -175,7 +192,16 @@ fn levels(means: &[Option<f64>]) -> Vec<u8> {
 
 /// How often each level stands one step before each other.
 struct Pairs {
-    counts: Vec<u32>, // (levels and nothing)²
+    counts: [u32; STRIDE * STRIDE],
+}
+
+/// From the counts of one level to those of the next: a power of two has room for all levels and
+/// for nothing, and needs no check.
+const STRIDE: usize = 32;
+
+/// Where the count of two levels stands.
+fn pair(a: u8, b: u8) -> usize {
+    usize::from(a) % STRIDE * STRIDE + usize::from(b) % STRIDE
 }
 
 impl Pairs {
@@ -184,7 +210,7 @@ impl Pairs {
         let mut shares = [[0.0; N_LEVELS]; N_LEVELS];
         let mut total = 0.0;
         for (a, b) in (0..N_LEVELS).flat_map(|a| (0..N_LEVELS).map(move |b| (a, b))) {
-            let n = f64::from(self.counts[a * (N_LEVELS + 1) + b]);
+            let n = f64::from(self.counts[pair(a as u8, b as u8)]);
             shares[a][b] += n;
             shares[b][a] += n;
             total += 2.0 * n;

@@ -11,7 +11,7 @@ use primordia_data::image::{ImageFile, write_labels};
 use primordia_data::{
     CellTable, EditLog, ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume,
 };
-use primordia_features::landmarks::{LandmarkParams, sample_landmarks, turned_to_tissue};
+use primordia_features::landmarks::{LandmarkParams, turned_to_tissue};
 use primordia_features::{
     CellHarmonics, CellQuality, Channel, HarmonicsParams, LayoutParams, MeasureParams, Measured,
     cell_harmonics, cell_layouts, measure,
@@ -212,16 +212,20 @@ fn compute(
     let channels: Vec<Channel> =
         names.iter().zip(&volumes).map(|(name, volume)| Channel::new(name, volume)).collect();
     let to_tissue = &registration.image_to_tissue;
-    let measured = measure(&labels, &channels, &specimen.id, to_tissue, &params.measure)?;
+    let with_landmarks = MeasureParams { landmarks: Some(params.landmarks), ..params.measure };
+    let mut measured = measure(&labels, &channels, &specimen.id, to_tissue, &with_landmarks)?;
     let names = experiment.proteins_among(&names);
+    let mut landmarks = BTreeMap::new();
+    if let Some(sampled) = measured.landmarks.take() {
+        landmarks.insert(SHAPE.to_owned(), compact(&sampled.shape, to_tissue));
+        for (channel, clouds) in channels.iter().zip(&sampled.proteins) {
+            if names.contains(&channel.name()) {
+                landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
+            }
+        }
+    }
     let proteins: Vec<Channel> =
         channels.into_iter().filter(|channel| names.contains(&channel.name())).collect();
-    let sampled = sample_landmarks(&labels, &proteins, &params.landmarks)?;
-    let mut landmarks = BTreeMap::new();
-    landmarks.insert(SHAPE.to_owned(), compact(&sampled.shape, to_tissue));
-    for (channel, clouds) in proteins.iter().zip(&sampled.proteins) {
-        landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
-    }
     let surfaces = cell_harmonics(&labels, to_tissue, &params.harmonics)?;
     let cells = summed_up(&labels, &measured, &surfaces, landmarks, &registration, inputs.all())?;
     let layouts = cell_layouts(&labels, &proteins, &surfaces, to_tissue, &params.layout)?;

@@ -1,4 +1,4 @@
-//! The features there are, as a table to be read at 100 columns, or as JSON.
+//! The features there are, and in which groups they are measured, as a table to be read at 100 columns, or as JSON.
 
 use std::io::{Result, Write};
 
@@ -33,7 +33,11 @@ pub(super) fn write_features(out: &mut impl Write) -> Result<()> {
     ];
     for (title, features) in parts {
         writeln!(out, "{title}\n{}", "─".repeat(WIDTH))?;
+        let mut group = None;
         for (name, feature) in features {
+            if group.replace(feature.group) != Some(feature.group) {
+                writeln!(out, "({})", feature.group.name())?;
+            }
             let source = sources.iter().position(|source| *source == feature.citation);
             let source = source.map_or(0, |at| at + 1);
             write_feature(out, name, feature, source, widths)?;
@@ -52,10 +56,10 @@ pub(super) fn write_features_json(out: &mut impl Write) -> Result<()> {
     let (shape, context) = (described(SHAPE, ""), described(CONTEXT, ""));
     let channel = described(INTENSITY, CHANNEL);
     let object = |(name, feature): &(String, Description), per_channel: bool| {
-        let Description { unit, definition, citation, .. } = feature;
+        let Description { unit, definition, citation, group, .. } = feature;
         json!({
             "name": name, "unit": unit, "definition": definition, "citation": citation,
-            "per_channel": per_channel,
+            "group": group.name(), "per_channel": per_channel,
         })
     };
     let cell = shape.iter().chain(&context).map(|feature| object(feature, false));
@@ -125,6 +129,7 @@ mod tests {
         let text = written(write_features);
         for feature in registry::all() {
             assert!(text.contains(feature.name) && text.contains(feature.citation), "{text}");
+            assert!(text.contains(&format!("({})", feature.group.name())), "{text}");
         }
         let longest = text.lines().map(|line| line.chars().count()).max();
         assert!(longest <= Some(WIDTH), "{text}");

@@ -49,6 +49,40 @@ fn the_table_has_a_row_per_cell_and_a_column_per_listed_feature() {
 }
 
 #[test]
+fn chosen_groups_have_the_columns_that_the_list_says_and_the_values_of_the_whole_table() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    write_phantom(folder.path());
+    let rows = |line: &str, name: &str| -> Vec<Value> {
+        said(folder.path(), line);
+        let text = std::fs::read_to_string(folder.path().join(name)).expect("a table");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let all = rows("features labels.ome.tif --image image.ome.tif -o all.json", "all.json");
+    let line = "features labels.ome.tif --image image.ome.tif --only size,texture -o some.json";
+    let some = rows(line, "some.json");
+    let listed: Vec<Value> =
+        serde_json::from_str(&said(folder.path(), "features --list --json")).expect("JSON");
+    let chosen = listed
+        .iter()
+        .filter(|feature| ["size", "texture"].iter().any(|group| feature["group"] == *group));
+    let mut wanted: BTreeSet<String> = NO_FEATURES
+        .iter()
+        .filter(|name| **name != "rosette")
+        .map(|&name| name.to_owned())
+        .collect();
+    for name in chosen.map(|feature| feature["name"].as_str().expect("text")) {
+        wanted.extend(["membrane", "actin"].map(|channel| name.replace("CHANNEL", channel)));
+    }
+    for (some, all) in some.iter().zip(&all) {
+        let some = some.as_object().expect("a row");
+        assert_eq!(some.keys().cloned().collect::<BTreeSet<_>>(), wanted);
+        // What is wrong with the brightness of a cell is told with its brightness.
+        assert!(some.iter().all(|(name, value)| name == "quality" || *value == all[name]));
+    }
+    primordia().args("features labels.ome.tif --only colour -o a.csv".split(' ')).assert().code(2);
+}
+
+#[test]
 fn volumes_are_those_of_the_phantom() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let phantom = write_phantom(folder.path());

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use primordia_features::MeasureParams;
 use primordia_features::registry::{CONTEXT, Feature, INTENSITY, SHAPE};
+use primordia_features::{Group, MeasureParams};
 use primordia_tests::repository;
 
 /// Checks that the file `name` of the repository holds `wanted`, or writes it.
@@ -26,6 +26,7 @@ fn golden_page_of_features() {
 
 fn page_of_features() -> String {
     let MeasureParams { membrane_um, texture_um, crowd_um, .. } = MeasureParams::default();
+    let groups = Group::ALL.map(|group| format!("`{}`", group.name())).join(", ");
     format!(
         "# Features\n\
          What Primordia measures of a cell. `primordia build` measures it of every cell of an atlas, along the axes of \
@@ -34,9 +35,11 @@ fn page_of_features() -> String {
          ```sh\n\
          primordia features --list\n\
          primordia features labels.ome.tif --image demo/raw/phantom01.ome.tif -o cells.csv\n\
+         primordia features labels.ome.tif --only size,contacts -o cells.csv\n\
          ```\n\n\
          Names end with the unit; the unit 1 is that of pure numbers. Sides of voxels may differ: all lengths are \
          physical. What cannot be measured is empty, never a guess.\n\n\
+         Features are measured in groups ({groups}): with `--only`, the others are neither computed nor in the table.\n\n\
          ## Shape\n{}\n\
          Curvatures are those of the smoothed cell, evened out over about two voxels: a bend that is sharper than that \
          is not seen.\n\n\
@@ -67,12 +70,16 @@ fn page_of_features() -> String {
 
 /// A row per feature.
 fn table_of<T>(features: &[Feature<T>], prefix: &str) -> String {
-    let mut table = "| name | unit | definition | source |\n| --- | --- | --- | --- |\n".to_owned();
+    let mut table =
+        "| name | unit | definition | group | source |\n| --- | --- | --- | --- | --- |\n"
+            .to_owned();
     for feature in features {
-        let Feature { name, unit, definition, citation, .. } = feature;
+        let Feature { name, unit, definition, citation, group, .. } = feature;
         let definition = definition.replace('|', "\\|");
         let source = linked(citation);
-        writeln!(table, "| `{prefix}{name}` | {unit} | {definition} | {source} |").expect("memory");
+        let group = group.name();
+        writeln!(table, "| `{prefix}{name}` | {unit} | {definition} | {group} | {source} |")
+            .expect("memory");
     }
     table
 }
