@@ -23,6 +23,8 @@ pub struct Reference<'i> {
     pub channel: usize,
     /// A channel that bleeds into it, to be taken out first.
     pub bleeding: Option<usize>,
+    /// Whether membranes are darker than cells, as in a map of where cells are.
+    pub dark: bool,
 }
 
 impl Reference<'_> {
@@ -32,7 +34,10 @@ impl Reference<'_> {
     /// [`AtlasError::Data`] if a channel cannot be read, [`AtlasError::Segment`] with the file if
     /// the two cannot be told apart.
     pub fn read(&self) -> Result<(Volume<f32>, Option<Unmixing>)> {
-        let membrane = self.image.read_volume_f32(self.channel)?;
+        let mut membrane = self.image.read_volume_f32(self.channel)?;
+        if self.dark {
+            invert(&mut membrane);
+        }
         let Some(bleeding) = self.bleeding else { return Ok((membrane, None)) };
         let other = self.image.read_volume_f32(bleeding)?;
         let (clean, unmixing) =
@@ -43,6 +48,17 @@ impl Reference<'_> {
     fn not_segmented(&self, source: SegmentError) -> AtlasError {
         AtlasError::Segment { path: self.image.path().to_owned(), source }
     }
+}
+
+/// Makes dark what was bright, within the same range.
+fn invert(image: &mut Volume<f32>) {
+    let (least, most) = image
+        .as_slice()
+        .iter()
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(least, most), &value| {
+            (least.min(value), most.max(value))
+        });
+    image.voxels_mut().mapv_inplace(|value| least + (most - value));
 }
 
 /// A way to find cells, with all that it needs.
@@ -114,7 +130,7 @@ pub fn segment_image(
     finder: &Finder,
 ) -> Result<(Segmentation, Option<Unmixing>)> {
     let failed = |source| reference.not_segmented(source);
-    if reference.bleeding.is_some() {
+    if reference.bleeding.is_some() || reference.dark {
         let (membrane, unmixing) = reference.read()?;
         return Ok((finder.find(&membrane).map_err(failed)?, unmixing));
     }

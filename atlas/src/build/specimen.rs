@@ -296,7 +296,7 @@ fn corrected_cells(
 fn reference<'i>(specimen: &Specimen, image: &'i ImageFile, name: &str) -> Result<Reference<'i>> {
     let bleeding = specimen.unmix.as_deref();
     let bleeding = bleeding.map(|name| image.channel_index(name)).transpose()?;
-    Ok(Reference { image, channel: image.channel_index(name)?, bleeding })
+    Ok(Reference { image, channel: image.channel_index(name)?, bleeding, dark: false })
 }
 
 /// The specimen's cells, given or segmented; segmented ones are also left in the work folder, as a

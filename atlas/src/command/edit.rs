@@ -175,7 +175,7 @@ impl Edit {
         let reference = match &image {
             Some(image) => {
                 let channel = membrane_channel(image, self.channel.as_deref())?;
-                Some(Reference { image, channel, bleeding: None })
+                Some(Reference { image, channel, bleeding: None, dark: false })
             }
             None => None,
         };

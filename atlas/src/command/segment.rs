@@ -48,6 +48,9 @@ pub(super) struct Segment {
     /// Channel that bleeds into the membrane channel, by name or number: it is taken out first
     #[arg(long, value_name = "CHANNEL")]
     unmix: Option<String>,
+    /// Membranes are darker than cells, as in a map of the probability of being inside a cell
+    #[arg(long, conflicts_with = "unmix")]
+    dark_membranes: bool,
     /// Data set to read of an HDF5 file [default: the only image]
     #[arg(long)]
     dataset: Option<String>,
@@ -135,7 +138,7 @@ impl Segment {
                 self.image.display()
             );
         }
-        let reference = Reference { image: &image, channel, bleeding };
+        let reference = Reference { image: &image, channel, bleeding, dark: self.dark_membranes };
         let (found, unmixing) = segment_image(&reference, &finder)?;
         write_labels(&self.output, &found.labels)?;
         if let Some(path) = &self.cells {

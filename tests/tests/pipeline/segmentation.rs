@@ -102,6 +102,25 @@ fn the_recipe_finds_the_cells_that_it_finds_in_scipy() {
 }
 
 #[test]
+fn a_negative_shows_the_cells_of_its_image() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (membrane, truth) = small_tissue();
+    let at = |name: &str| folder.path().join(name);
+    let brightest = *membrane.as_slice().iter().max().expect("voxels");
+    let negative = membrane.map(|&value| brightest - value);
+    write_volume(at("image.tif"), "membrane", &membrane).expect("room on the disk");
+    write_volume(at("negative.tif"), "inside", &negative).expect("room on the disk");
+    write_labels(at("truth.tif"), &truth).expect("room on the disk");
+    said(folder.path(), "segment image.tif -o found.tif --picture found.svg");
+    said(folder.path(), "segment negative.tif --dark-membranes -o again.tif");
+    let scores = evaluate(&at("again.tif"), &at("found.tif"));
+    assert_eq!(scores["adapted_rand_error"], 0.0, "{scores}");
+    assert_eq!(evaluate(&at("found.tif"), &at("truth.tif"))["f1_iou_50"], 1.0);
+    let picture = std::fs::read_to_string(at("found.svg")).expect("a picture");
+    assert!(picture.starts_with("<svg") && picture.contains("24 cells"));
+}
+
+#[test]
 fn the_table_of_found_cells_has_the_least_sure_first() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     write_phantom(folder.path());
