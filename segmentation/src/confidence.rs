@@ -99,14 +99,16 @@ impl fmt::Display for Verdict {
             Grade::Look => "look",
             Grade::Fail => "fail",
         };
-        if self.expected_wrong < 0.5 {
-            write!(f, "{grade}: every cell looks whole")?;
-        } else {
-            let (wrong, n_cells) = (self.expected_wrong, self.n_cells);
-            write!(
+        let (wrong, n_cells) = (self.expected_wrong, self.n_cells);
+        match self.grade {
+            Grade::Pass if wrong < 0.5 => write!(f, "{grade}: every cell looks whole")?,
+            _ if wrong < 1.5 => {
+                write!(f, "{grade}: about 1 of {n_cells} cells is probably split, merged or none")?;
+            }
+            _ => write!(
                 f,
                 "{grade}: about {wrong:.0} of {n_cells} cells are probably split, merged or none"
-            )?;
+            )?,
         }
         let listed: Vec<String> = self
             .least_sure
@@ -150,7 +152,7 @@ mod tests {
         assert_eq!(verdict.grade, Grade::Fail);
         assert_eq!(
             verdict.to_string(),
-            "fail: about 1 of 4 cells are probably split, merged or none; least sure: 2 (20 %), 9 (85 %)"
+            "fail: about 1 of 4 cells is probably split, merged or none; least sure: 2 (20 %), 9 (85 %)"
         );
         let sure = Verdict::new(&[1, 2], &[0.99, 0.99]);
         assert_eq!(sure.grade, Grade::Pass);

@@ -149,6 +149,12 @@ impl Edit {
         if let Some(log) = &self.log {
             return Ok(log.clone());
         }
+        if !self.labels.exists() {
+            bail!(
+                "there is no label image {}; give the one whose cells are to be corrected",
+                self.labels.display()
+            );
+        }
         let name = stem(&self.labels).with_context(|| {
             format!("{} has no name to name a log after; give --log", self.labels.display())
         })?;

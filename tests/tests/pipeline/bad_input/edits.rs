@@ -150,6 +150,7 @@ fn on_the_command_line() -> Vec<Case> {
             "edit labels.tif --log edits.txt delete 1",
             &["edits.txt", ".csv"],
         ),
+        typed("no labels to list edits of", "edit nope.tif list", &["nope.tif", "label image"]),
         typed("no folder for a log", "edit labels.tif --log nowhere/e.toml delete 1", &["nowhere"]),
         case(
             "nothing to undo",
