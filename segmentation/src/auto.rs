@@ -63,8 +63,9 @@ const SMALLEST: f64 = 0.1;
 const SMALL: f64 = 0.5;
 /// Seeds are the minima of the evidence smoothed by this many widths of a sheet: several in each cell.
 const SEED_WIDTHS: f64 = 1.5;
-/// Two witnesses seldom see a membrane at its strongest at the same voxel: this much of both is as usual.
-const AGREED: f32 = 0.86;
+/// Two witnesses seldom see a membrane at its strongest at the same voxel, and the network is unsure of dim ones: this
+/// much of both is as usual.
+const AGREED: f32 = 0.62;
 
 impl Default for Auto {
     fn default() -> Self {

@@ -37,11 +37,13 @@ def main(source, target):
         step = steps * quarter / 4
         x = float(place(step, 10**low).split(",")[0])
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 22}" text-anchor="middle">{step:g}</text>')
-    for name, colour, label in SERIES:
+    name_y = math.inf  # names stand one above the other, the lowest line's at the bottom
+    for name, colour, label in sorted(SERIES, key=lambda series: rows[-1][series[0]]):
         line = " L".join(place(row["step"], row[name]) for row in rows)
         parts.append(f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         x, y = map(float, place(steps, rows[-1][name]).split(","))
-        parts.append(f'<text x="{x + 6:.1f}" y="{y + 4:.1f}" fill="{colour}">{label}</text>')
+        name_y = min(y + 4, name_y - 14)
+        parts.append(f'<text x="{x + 6:.1f}" y="{name_y:.1f}" fill="{colour}">{label}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">steps</text>')
     parts.append(f'<text x="12" y="{HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 12 {HEIGHT / 2})">loss</text>')
