@@ -27,12 +27,24 @@ pub enum ChannelVoxels<'a> {
 pub struct Channel<'a> {
     name: &'a str,
     voxels: ChannelVoxels<'a>,
+    has_landmarks: bool,
 }
 
 impl<'a> Channel<'a> {
     /// The channel `name`.
     pub fn new(name: &'a str, voxels: impl Into<ChannelVoxels<'a>>) -> Self {
-        Self { name, voxels: voxels.into() }
+        Self { name, voxels: voxels.into(), has_landmarks: true }
+    }
+
+    /// The same channel, for which no landmarks are set: its brightness alone is wanted.
+    #[must_use]
+    pub fn without_landmarks(self) -> Self {
+        Self { has_landmarks: false, ..self }
+    }
+
+    /// Whether landmarks are set.
+    pub(crate) fn has_landmarks(&self) -> bool {
+        self.has_landmarks
     }
 
     /// The channel's name, which its columns begin with.

@@ -60,7 +60,7 @@ pub struct Landmarks {
     /// Of the shape. At random, they are centres of voxels that share a face with what is not the
     /// cell; evenly, points of the cell's mesh.
     pub shape: Vec<PointCloud<ImageFrame>>,
-    /// Of each channel, whose mean over the cell is background. A cell without a voxel above its
+    /// Of each channel that is not [`Channel::without_landmarks`], whose mean over the cell is background. A cell without a voxel above its
     /// mean has no landmarks: its cloud is empty, and
     /// [`crate::CellQuality::channels_without_signal`] names the channel.
     pub proteins: Vec<Vec<PointCloud<ImageFrame>>>,
@@ -92,15 +92,16 @@ pub fn sample_landmarks(
             params.of_cell(&cell, labels.volume(), signals)
         })
         .collect::<Result<_>>()?;
-    Ok(Landmarks::of_cells(sampled, channels.len()))
+    Ok(Landmarks::of_cells(sampled, channels))
 }
 
 /// The landmarks of one cell: of its shape, then of each channel.
 pub(crate) struct CellLandmarks(Vec<Vec<Point3<f64>>>);
 
 impl Landmarks {
-    pub(crate) fn of_cells(cells: Vec<CellLandmarks>, n_channels: usize) -> Self {
+    pub(crate) fn of_cells(cells: Vec<CellLandmarks>, channels: &[Channel]) -> Self {
         let n_cells = cells.len();
+        let n_channels = channels.iter().filter(|channel| channel.has_landmarks()).count();
         let mut clouds = vec![Vec::with_capacity(n_cells); 1 + n_channels];
         for points in cells {
             for (clouds, points) in clouds.iter_mut().zip(points.0) {
@@ -121,7 +122,7 @@ impl LandmarkParams {
         signals: impl Iterator<Item = (&'a Channel<'a>, S)>,
     ) -> Result<CellLandmarks> {
         let mut clouds = vec![self.of_shape(cell)];
-        for (channel, signal) in signals {
+        for (channel, signal) in signals.filter(|(channel, _)| channel.has_landmarks()) {
             clouds.push(self.of_channel(cell, image, channel, signal.borrow())?);
         }
         Ok(CellLandmarks(clouds))

@@ -214,7 +214,7 @@ pub fn measure(
         quality: cells.iter().map(|cell| cell.quality.clone()).collect(),
         landmarks: params.landmarks.is_some().then(|| {
             let landmarks = cells.into_iter().filter_map(|cell| cell.landmarks).collect();
-            Landmarks::of_cells(landmarks, channels.len())
+            Landmarks::of_cells(landmarks, channels)
         }),
     })
 }
@@ -581,6 +581,12 @@ mod tests {
             let found = measure(&labels, &channels, "A", &Rigid::identity(), &params).unwrap();
             assert_eq!(found.landmarks.as_ref(), Some(&alone));
         }
+        let bright_only = [channels[0].without_landmarks()];
+        let params = MeasureParams { landmarks: Some(landmarks), ..MeasureParams::default() };
+        let found = measure(&labels, &bright_only, "A", &Rigid::identity(), &params).unwrap();
+        assert!(found.intensity.column("actin_mean_whole").is_ok());
+        let found = found.landmarks.unwrap();
+        assert_eq!((found.shape, found.proteins), (alone.shape, Vec::new()));
     }
 
     #[test]

@@ -238,17 +238,18 @@ impl Cells {
         let sizes = label_sizes(labels, n_regions as u32);
         let region_um3: Vec<f64> = sizes[1..].iter().map(|&n| n as f64 * voxel_um3).collect();
         let border = border_areas(labels, n_regions);
-        let first = Extent::new(merged, &region_um3, &border, graph);
-        let usual_um3 = first.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3));
         let joined = graph.grouped(&merged.groups, merged.n_groups());
+        let first = Extent::new(merged, &region_um3, &border, &joined);
+        let usual_um3 = first.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3));
         let least_um3 = params.min_volume_um3.max(SMALLEST * usual_um3);
         let merged =
             merged.then(&absorb(&joined, &first.volume_um3, |volume_um3, around, weakest| {
                 let seen = around.mean().min(weakest.with(assumed).mean());
                 volume_um3 < least_um3 || seen < params.needed(volume_um3 / usual_um3)
             }));
-        let extent = Extent::new(&merged, &region_um3, &border, graph);
-        let seen = evidence_of(graph, &merged, assumed);
+        let joined = graph.grouped(&merged.groups, merged.n_groups());
+        let extent = Extent::new(&merged, &region_um3, &border, &joined);
+        let seen = evidence_of(graph, &merged, &joined, assumed);
         let mut evidence = Vec::new();
         let cell: Vec<u32> = (0..merged.n_groups())
             .map(|group| {
@@ -271,8 +272,13 @@ impl Cells {
     }
 }
 
-/// What the faces of each group say.
-fn evidence_of(graph: &RegionGraph, merged: &Merged, assumed: Face) -> Vec<CellEvidence> {
+/// What the faces of each group say; `joined` is the graph of the groups.
+fn evidence_of(
+    graph: &RegionGraph,
+    merged: &Merged,
+    joined: &RegionGraph,
+    assumed: Face,
+) -> Vec<CellEvidence> {
     let n_groups = merged.n_groups();
     let (mut around, mut inside) =
         (vec![Face::default(); n_groups], vec![Face::default(); n_groups]);
@@ -283,7 +289,7 @@ fn evidence_of(graph: &RegionGraph, merged: &Merged, assumed: Face) -> Vec<CellE
         }
     }
     let mut weakest = vec![f64::INFINITY; n_groups];
-    for (a, b, face) in graph.grouped(&merged.groups, n_groups).faces() {
+    for (a, b, face) in joined.faces() {
         for side in [a as usize, b as usize] {
             around[side] = around[side].with(face);
             weakest[side] = weakest[side].min(face.with(assumed).mean());
@@ -308,7 +314,8 @@ struct Extent {
 }
 
 impl Extent {
-    fn new(merged: &Merged, region_um3: &[f64], border_um2: &[f64], graph: &RegionGraph) -> Self {
+    /// From what regions have, and the graph of the groups.
+    fn new(merged: &Merged, region_um3: &[f64], border_um2: &[f64], joined: &RegionGraph) -> Self {
         let sum = |of: &[f64]| {
             let mut sums = vec![0.0; merged.n_groups()];
             merged.groups.iter().zip(of).for_each(|(&group, value)| sums[group as usize] += value);
@@ -316,7 +323,7 @@ impl Extent {
         };
         let border_um2 = sum(border_um2);
         let mut surface_um2 = border_um2.clone();
-        for (a, b, face) in graph.grouped(&merged.groups, merged.n_groups()).faces() {
+        for (a, b, face) in joined.faces() {
             surface_um2[a as usize] += face.area_um2;
             surface_um2[b as usize] += face.area_um2;
         }

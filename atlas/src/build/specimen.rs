@@ -209,23 +209,26 @@ fn compute(
     progress.step(&format!("{}: measuring {} cells", specimen.id, labels.n_cells()));
     let registration = registered(&labels, specimen)?;
     let (names, volumes) = read_channels(experiment, &image)?;
-    let channels: Vec<Channel> =
-        names.iter().zip(&volumes).map(|(name, volume)| Channel::new(name, volume)).collect();
+    let proteins = experiment.proteins_among(&names);
+    let channels = names.iter().zip(&volumes).map(|(name, volume)| Channel::new(name, volume));
+    let channels: Vec<Channel> = channels
+        .map(|channel| match channel {
+            protein if proteins.contains(&protein.name()) => protein,
+            other => other.without_landmarks(),
+        })
+        .collect();
     let to_tissue = &registration.image_to_tissue;
     let with_landmarks = MeasureParams { landmarks: Some(params.landmarks), ..params.measure };
     let mut measured = measure(&labels, &channels, &specimen.id, to_tissue, &with_landmarks)?;
-    let names = experiment.proteins_among(&names);
+    let proteins: Vec<Channel> =
+        channels.into_iter().filter(|channel| proteins.contains(&channel.name())).collect();
     let mut landmarks = BTreeMap::new();
     if let Some(sampled) = measured.landmarks.take() {
         landmarks.insert(SHAPE.to_owned(), compact(&sampled.shape, to_tissue));
-        for (channel, clouds) in channels.iter().zip(&sampled.proteins) {
-            if names.contains(&channel.name()) {
-                landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
-            }
+        for (channel, clouds) in proteins.iter().zip(&sampled.proteins) {
+            landmarks.insert(channel.name().to_owned(), compact(clouds, to_tissue));
         }
     }
-    let proteins: Vec<Channel> =
-        channels.into_iter().filter(|channel| names.contains(&channel.name())).collect();
     let surfaces = cell_harmonics(&labels, to_tissue, &params.harmonics)?;
     let cells = summed_up(&labels, &measured, &surfaces, landmarks, &registration, inputs.all())?;
     let layouts = cell_layouts(&labels, &proteins, &surfaces, to_tissue, &params.layout)?;
