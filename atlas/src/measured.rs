@@ -46,7 +46,7 @@ pub fn measured_table(
     groups: Groups,
 ) -> Result<DataFrame> {
     let measured = measured(labels, image, groups)?;
-    data_frame(columns(&measured, groups, Vec::new()))
+    data_frame("features", columns(&measured, groups, Vec::new()))
 }
 
 /// As [`measured_table`], and for every feature `neighbours_FEATURE`: its mean over the cells that a
@@ -60,7 +60,7 @@ pub fn measured_table_with_neighbours(
     groups: Groups,
 ) -> Result<DataFrame> {
     let measured = measured(labels, image, groups)?;
-    data_frame(columns(&measured, groups, neighbours(&measured)))
+    data_frame("features", columns(&measured, groups, neighbours(&measured)))
 }
 
 fn measured(labels: &Labels, image: Option<&ImageFile>, groups: Groups) -> Result<Measured> {
@@ -75,10 +75,10 @@ fn measured(labels: &Labels, image: Option<&ImageFile>, groups: Groups) -> Resul
     Ok(measure(labels, &channels, "", &Rigid::identity(), &params)?)
 }
 
-fn data_frame(columns: Vec<Column>) -> Result<DataFrame> {
+fn data_frame(table: &str, columns: Vec<Column>) -> Result<DataFrame> {
     let n_cells = columns.first().map_or(0, Column::len);
     DataFrame::new(n_cells, columns)
-        .map_err(|source| AtlasError::Table { table: "features".to_owned(), source })
+        .map_err(|source| AtlasError::Table { table: table.to_owned(), source })
 }
 
 /// The cells that a segmentation found, the least sure first.
@@ -106,8 +106,7 @@ pub fn found_table(found: &Segmentation) -> Result<DataFrame> {
     columns.extend(places(&centroids_um));
     columns
         .push(numbers("volume_um3", rows.iter().map(|&row| extents[row].volume_um3(voxel_size))));
-    DataFrame::new(rows.len(), columns)
-        .map_err(|source| AtlasError::Table { table: "cells".to_owned(), source })
+    data_frame("cells", columns)
 }
 
 /// All columns of the table, with `more` after the features.

@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, Error, bail};
 use clap::{Args, ValueEnum};
 use primordia::build::cells::{Finder, Reference, segment_image};
 use primordia::export::{TableFormat, export_table};
 use primordia::figure::found_cells;
 use primordia::measured::found_table;
-use primordia_data::VoxelSize;
 use primordia_data::experiment::Segmentation as Recipe;
 use primordia_data::image::{ImageFile, check_suffix, write_labels};
+use primordia_data::{VoxelSize, replace_file};
 use primordia_segmentation::{Partition, Segmentation};
 
 use super::along_axes::parse_voxel_size;
@@ -148,7 +148,9 @@ impl Segment {
             let (membrane, _) = reference.read()?;
             let (title, subtitle) = (file_name(&self.image), said(&found));
             let picture = found_cells(&membrane, &found.labels, &title, &subtitle);
-            std::fs::write(path, picture).with_context(|| {
+            let written =
+                replace_file(path, Error::from, |file| Ok(std::fs::write(file, &picture)?));
+            written.with_context(|| {
                 format!(
                     "cannot write {}; the labels are in {}",
                     path.display(),
