@@ -11,7 +11,7 @@ use crate::confidence::CellEvidence;
 use crate::error::{Result, SegmentError};
 use crate::gaussian::gaussian;
 use crate::hartmann2020::finite_range;
-use crate::merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
+use crate::merge::{Face, Merged, RegionGraph, Volumes, absorb, merge_by_average_and_volume};
 use crate::multicut::multicut;
 use crate::network::Boundary;
 use crate::refine::FullGrid;
@@ -40,7 +40,7 @@ pub struct Auto {
 /// How regions of the over-segmentation become cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Partition {
-    /// The two with the least mean evidence on their common face first ([`merge_by_average`]): on phantoms the
+    /// The two with the least mean evidence on their common face first ([`merge_by_average`](crate::merge_by_average)): on phantoms the
     /// better one.
     #[default]
     Average,
@@ -49,9 +49,9 @@ pub enum Partition {
 }
 
 impl Partition {
-    fn of(self, graph: &RegionGraph, most: f64, assumed: Face) -> Merged {
+    fn of(self, graph: &RegionGraph, most: f64, assumed: Face, volumes: &Volumes) -> Merged {
         match self {
-            Self::Average => merge_by_average(graph, most, assumed),
+            Self::Average => merge_by_average_and_volume(graph, most, assumed, volumes),
             Self::Multicut => multicut(graph, most, assumed),
         }
     }
@@ -159,8 +159,7 @@ where
     let (mut labels, graph) = over_segment(sheets, grid.width_um)?;
     tracing::debug!(n_regions = graph.n_regions(), grid.width_um, ?grid.factors, "over-segmented");
     let assumed = assumed(grid.width_um);
-    let merged = params.partition.of(&graph, params.parting, assumed);
-    let cells = Cells::new(&mut labels, &graph, &merged, assumed, params);
+    let cells = Cells::new(&mut labels, &graph, assumed, params);
     if cells.evidence.is_empty() {
         return Err(SegmentError::NoCells {
             shape: grid.image.shape(),
@@ -226,21 +225,23 @@ struct Cells {
 
 impl Cells {
     /// Joins crumbs, clears background, and numbers the cells `1..=n` in `labels`.
-    fn new(
-        labels: &mut Volume<u32>,
-        graph: &RegionGraph,
-        merged: &Merged,
-        assumed: Face,
-        params: &Auto,
-    ) -> Self {
+    fn new(labels: &mut Volume<u32>, graph: &RegionGraph, assumed: Face, params: &Auto) -> Self {
         let n_regions = graph.n_regions();
         let voxel_um3 = labels.voxel_size().volume_um3();
         let sizes = label_sizes(labels, n_regions as u32);
         let region_um3: Vec<f64> = sizes[1..].iter().map(|&n| n as f64 * voxel_um3).collect();
         let border = border_areas(labels, n_regions);
-        let joined = graph.grouped(&merged.groups, merged.n_groups());
-        let first = Extent::new(merged, &region_um3, &border, &joined);
-        let usual_um3 = first.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3));
+        let joining = |volumes: &Volumes| {
+            let merged = params.partition.of(graph, params.parting, assumed, volumes);
+            let joined = graph.grouped(&merged.groups, merged.n_groups());
+            let extent = Extent::new(&merged, &region_um3, &border, &joined);
+            let usual_um3 = extent.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3));
+            (merged, joined, extent, usual_um3)
+        };
+        // How large cells are is known once regions have been joined: then they are joined again, by that.
+        let usual_um3 = joining(&Volumes::default()).3;
+        let volumes = Volumes::new(region_um3.clone(), usual_um3);
+        let (merged, joined, first, usual_um3) = joining(&volumes);
         let least_um3 = params.min_volume_um3.max(SMALLEST * usual_um3);
         let merged =
             merged.then(&absorb(&joined, &first.volume_um3, |volume_um3, around, weakest| {

@@ -96,28 +96,76 @@ impl RegionGraph {
 /// uncertain, then waits until the faces around it have been joined to it. [`Face::default`] is
 /// the published linkage.
 pub fn merge_by_average(graph: &RegionGraph, most: f64, assumed: Face) -> Merged {
-    merge(graph, most, |face| face.with(assumed).mean())
+    merge_by_average_and_volume(graph, most, assumed, &Volumes::default())
+}
+
+/// [`merge_by_average`] in which the mean evidence on a face counts by how large its two sides are together.
+pub(crate) fn merge_by_average_and_volume(
+    graph: &RegionGraph,
+    most: f64,
+    assumed: Face,
+    volumes: &Volumes,
+) -> Merged {
+    merge(graph, most, volumes, |face| face.with(assumed).mean())
+}
+
+/// What is known of the volumes of regions; by default nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Volumes {
+    um3: Vec<f64>,
+    usual_um3: f64,
+}
+
+impl Volumes {
+    /// From the volume of each region and that of a usual cell, in µm³.
+    pub(crate) fn new(um3: Vec<f64>, usual_um3: f64) -> Self {
+        Self { um3, usual_um3 }
+    }
+
+    /// By how much the mean evidence counts between two sides of some volume together: two that would be larger than a
+    /// cell are mostly two cells, so that less evidence parts them, and two that are smaller mostly are one. Of what is
+    /// far larger than a cell, the background, nothing is known.
+    fn weight(&self, um3: f64) -> f64 {
+        /// The usual volume is that in which half of the tissue's mass lies, of cells that may still be joined: a
+        /// single one is smaller.
+        const SINGLE: f64 = 0.85;
+        /// Shares of the volume of a cell below which, and above which, what is known changes no more.
+        const KNOWN: [f64; 2] = [0.5, 3.0];
+        if self.um3.is_empty() {
+            return 1.0;
+        }
+        let share = um3 / (SINGLE * self.usual_um3);
+        let beyond = (share / KNOWN[1]).max(1.0);
+        let known = share.clamp(KNOWN[0], KNOWN[1]) / (beyond * beyond);
+        if share > 1.0 { known.max(1.0).sqrt() } else { known.sqrt() }
+    }
 }
 
 /// Joins regions, always the two whose joining saves the most of a multicut's cost, until none saves any
 /// (greedy additive edge contraction, Keuper et al. 2015, doi:10.1109/ICCV.2015.204): the cost of a face is
 /// `(most − mean evidence) × area`.
 pub(crate) fn join_greedily(graph: &RegionGraph, most: f64) -> Merged {
-    merge(graph, 0.0, |face| face.evidence - most * face.area_um2)
+    merge(graph, 0.0, &Volumes::default(), |face| face.evidence - most * face.area_um2)
 }
 
-/// Joins regions, always the two that least parts, until every face parts more than `most`.
-fn merge(graph: &RegionGraph, most: f64, parts: impl Fn(Face) -> f64) -> Merged {
+/// Joins regions, always the two that least parts, until every face parts more than `most`; what a face parts is told by
+/// `parts`, times the weight of the volume of both sides.
+fn merge(graph: &RegionGraph, most: f64, volumes: &Volumes, parts: impl Fn(Face) -> f64) -> Merged {
     let mut near = graph.neighbours();
+    let mut um3 = volumes.um3.clone();
+    um3.resize(graph.n_regions, 0.0);
+    let parts = |um3: &[f64], a: u32, b: u32, face: Face| {
+        parts(face) * volumes.weight(um3[a as usize] + um3[b as usize])
+    };
     let mut queue: BinaryHeap<Candidate> =
-        graph.faces().map(|(a, b, face)| Candidate::new(a, b, parts(face))).collect();
+        graph.faces().map(|(a, b, face)| Candidate::new(a, b, parts(&um3, a, b, face))).collect();
     let mut parents: Vec<u32> = (0..graph.n_regions as u32).collect();
     let mut strongest = vec![0.0; graph.n_regions];
     while let Some(Candidate { parting, a, b }) = queue.pop() {
         if parting > most {
             break;
         }
-        if near[a as usize].get(&b).is_none_or(|&face| parts(face) != parting) {
+        if near[a as usize].get(&b).is_none_or(|&face| parts(&um3, a, b, face) != parting) {
             continue; // joined, or changed, since
         }
         // The one with fewer neighbours goes, so that few faces move.
@@ -126,9 +174,14 @@ fn merge(graph: &RegionGraph, most: f64, parts: impl Fn(Face) -> f64) -> Merged 
         parents[gone as usize] = kept;
         strongest[kept as usize] =
             f64::max(parting, f64::max(strongest[kept as usize], strongest[gone as usize]));
-        join(&mut near, gone, kept, |other, face| {
-            queue.push(Candidate::new(kept, other, parts(face)));
-        });
+        um3[kept as usize] += std::mem::take(&mut um3[gone as usize]);
+        let mut push = |other, face| {
+            queue.push(Candidate::new(kept, other, parts(&um3, kept, other, face)));
+        };
+        join(&mut near, gone, kept, &mut push);
+        if !volumes.um3.is_empty() {
+            near[kept as usize].iter().for_each(|(&other, &face)| push(other, face));
+        }
     }
     Merged::new(&parents, &strongest)
 }
@@ -274,14 +327,25 @@ mod tests {
     }
 
     /// The definition: look at all faces between groups, join the weakest, look again.
-    fn merge_by_definition(graph: &RegionGraph, most: f64, assumed: Face) -> Vec<u32> {
+    fn merge_by_definition(
+        graph: &RegionGraph,
+        most: f64,
+        assumed: Face,
+        volumes: &Volumes,
+    ) -> Vec<u32> {
         let mut groups: Vec<u32> = (0..graph.n_regions() as u32).collect();
         loop {
             let joined = graph.grouped(&groups, graph.n_regions());
-            let mean = |face: Face| face.with(assumed).mean();
-            let weakest = joined.faces().min_by(|a, b| mean(a.2).total_cmp(&mean(b.2)));
+            let of_group = |group: u32| -> f64 {
+                let own = groups.iter().zip(&volumes.um3).filter(|(own, _)| **own == group);
+                own.map(|(_, um3)| um3).sum()
+            };
+            let parts = |(a, b, face): (u32, u32, Face)| {
+                face.with(assumed).mean() * volumes.weight(of_group(a) + of_group(b))
+            };
+            let weakest = joined.faces().min_by(|a, b| parts(*a).total_cmp(&parts(*b)));
             match weakest {
-                Some((a, b, face)) if mean(face) <= most => {
+                Some((a, b, face)) if parts((a, b, face)) <= most => {
                     groups.iter_mut().filter(|group| **group == b).for_each(|group| *group = a);
                 }
                 _ => return groups,
@@ -295,11 +359,14 @@ mod tests {
             graph in any_graph(),
             most in 0.1..0.9_f64,
             assumed_um2 in prop::sample::select(vec![0.0, 0.5]),
+            // In powers of 2, whose sums are exact in any order.
+            um3 in prop::option::of(prop::collection::vec((0..6).prop_map(|n| f64::from(1 << n)), 9)),
         ) {
             let assumed = Face { evidence: 0.6 * assumed_um2, area_um2: assumed_um2 };
-            let merged = merge_by_average(&graph, most, assumed);
+            let volumes = um3.map_or_else(Volumes::default, |um3| Volumes::new(um3, 16.0));
+            let merged = merge_by_average_and_volume(&graph, most, assumed, &volumes);
             let (groups, n) = (&merged.groups, merged.n_groups());
-            let slow = merge_by_definition(&graph, most, assumed);
+            let slow = merge_by_definition(&graph, most, assumed, &volumes);
             for a in 0..9 {
                 prop_assert!((groups[a] as usize) < n);
                 for b in 0..9 {
@@ -307,6 +374,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_same_face_parts_two_cells_but_not_two_halves_of_one_nor_two_pieces_of_background() {
+        let mut graph = RegionGraph::new(2);
+        graph.add(0, 1, Face { evidence: 0.25, area_um2: 1.0 });
+        let n_groups = |um3: f64| {
+            let volumes = Volumes::new(vec![um3; 2], 300.0);
+            merge_by_average_and_volume(&graph, 0.26, Face::default(), &volumes).n_groups()
+        };
+        assert_eq!([75.0, 120.0, 300.0, 3000.0].map(n_groups), [1, 1, 2, 1]);
     }
 
     #[test]
