@@ -128,9 +128,14 @@ impl Edit {
         }
         match &self.action {
             Some(Action::List) => list(&EditLog::read(path)?),
-            Some(Action::Undo) => self.undo(&EditLog::read(path)?, quiet)?,
+            Some(Action::Undo) => {
+                check_folder(&path)?;
+                let _lock = EditLog::lock(&path)?;
+                self.undo(&EditLog::read(path)?, quiet)?;
+            }
             Some(action) => {
                 check_folder(&path)?;
+                let _lock = EditLog::lock(&path)?; // until it is written: others wait
                 let log = EditLog::read_or_new(path)?;
                 let log = action.edit().map_or(Ok(log.clone()), |edit| log.with(&edit))?;
                 let edited = self.replayed(&log)?;
