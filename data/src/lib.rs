@@ -9,6 +9,7 @@
 //! Triples are `[z, y, x]`, as arrays are. Points are `x, y, z` in µm from the centre of voxel
 //! `[0, 0, 0]`. Only [`volume`] converts between the two.
 
+pub mod advice;
 mod document;
 pub mod edits;
 pub mod error;
