@@ -32,6 +32,12 @@ pub enum SegmentError {
     #[error("the truth has no cells (every label is 0): nothing to score against")]
     NoTruth,
     #[error(
+        "a scribble is 1 (boundary) or 2 (inside a cell), and 0 where nothing is known; found {value}"
+    )]
+    NotScribbles { value: u32 },
+    #[error("every voxel is 0: there are no scribbles; 1 is a boundary, 2 the inside of a cell")]
+    NoScribbles,
+    #[error(
         "the channel to unmix is nowhere brighter than {value}: it cannot bleed; is it the right one?"
     )]
     NothingToUnmix { value: f64 },
