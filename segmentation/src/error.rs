@@ -20,6 +20,10 @@ pub enum SegmentError {
     )]
     Constant { value: f64 },
     #[error(
+        "every voxel of the nuclei channel is {value}: it shows no nuclei; is it the right channel, and was it read whole?"
+    )]
+    ConstantNuclei { value: f64 },
+    #[error(
         "{count} of {voxels} voxels are NaN or infinite; replace them (for example by 0) first"
     )]
     NotFinite { count: usize, voxels: usize },

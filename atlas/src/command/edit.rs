@@ -186,7 +186,7 @@ impl Edit {
         let reference = match &image {
             Some(image) => {
                 let channel = membrane_channel(image, self.channel.as_deref())?;
-                Some(Reference { image, channel, bleeding: None, dark: false })
+                Some(Reference { image, channel, bleeding: None, nuclei: None, dark: false })
             }
             None => None,
         };
