@@ -12,7 +12,7 @@ use primordia_data::image::{check_suffix, write_labels};
 use primordia_data::{CellName, EditLog};
 use primordia_segmentation::Edited;
 
-use super::channel::membrane_channel;
+use super::channel::{membrane_channel, other_channel};
 use super::labelled::Labelled;
 use super::output::check_folder;
 
@@ -45,6 +45,10 @@ pub(super) struct Edit {
     /// membranes [default: the only one]
     #[arg(long, short, global = true, requires = "image")]
     channel: Option<String>,
+    /// Channel of the image that bleeds into the membrane channel, by name or number: it is taken out
+    /// first, as `primordia segment` does
+    #[arg(long, value_name = "CHANNEL", global = true, requires = "image")]
+    unmix: Option<String>,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -186,7 +190,8 @@ impl Edit {
         let reference = match &image {
             Some(image) => {
                 let channel = membrane_channel(image, self.channel.as_deref())?;
-                Some(Reference { image, channel, bleeding: None, nuclei: None, dark: false })
+                let bleeding = other_channel(image, channel, "--unmix", self.unmix.as_deref())?;
+                Some(Reference { image, channel, bleeding, nuclei: None, dark: false })
             }
             None => None,
         };
