@@ -10,16 +10,19 @@ use rayon::prelude::*;
 use crate::confidence::CellEvidence;
 use crate::error::{Result, SegmentError};
 use crate::gaussian::gaussian;
+use crate::guide::Guide;
 use crate::hartmann2020::finite_range;
-use crate::merge::{Face, Merged, RegionGraph, Volumes, absorb, merge_by_average_and_volume};
-use crate::multicut::multicut;
+use crate::merge::{Face, Merged, RegionGraph, absorb, merge_guided};
+use crate::multicut::multicut_guided;
 use crate::network::Boundary;
+use crate::nuclei::{Nuclei, Rooms};
 use crate::refine::FullGrid;
 use crate::regions::{local_minima, region_graph};
 use crate::resample::{factors_up_to, shrink};
 use crate::segmentation::{Segmentation, Threshold, label_sizes, rename};
 use crate::sheet::{SheetFilter, SheetScale, Sheets};
 use crate::strength::{NoiseMap, choose_width, even_out};
+use crate::volumes::Volumes;
 use crate::watershed::flood;
 
 /// What membranes and cells are, in µm; the defaults fit animal and plant tissues.
@@ -40,19 +43,25 @@ pub struct Auto {
 /// How regions of the over-segmentation become cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Partition {
-    /// The two with the least mean evidence on their common face first ([`merge_by_average`](crate::merge_by_average)): on phantoms the
+    /// The two with the least mean evidence on their common face first ([`crate::merge_by_average`]): on phantoms the
     /// better one.
     #[default]
     Average,
-    /// All faces at once ([`multicut`]).
+    /// All faces at once ([`crate::multicut()`]).
     Multicut,
 }
 
 impl Partition {
-    fn of(self, graph: &RegionGraph, most: f64, assumed: Face, volumes: &Volumes) -> Merged {
+    fn of(
+        self,
+        graph: &RegionGraph,
+        (most, assumed): (f64, Face),
+        guide: &Guide<'_>,
+        volumes: &Volumes,
+    ) -> Merged {
         match self {
-            Self::Average => merge_by_average_and_volume(graph, most, assumed, volumes),
-            Self::Multicut => multicut(graph, most, assumed),
+            Self::Average => merge_guided(graph, most, assumed, guide, volumes),
+            Self::Multicut => multicut_guided(graph, most, assumed, guide),
         }
     }
 }
@@ -114,23 +123,60 @@ pub fn auto<T>(membrane: &Volume<T>, params: &Auto) -> Result<Segmentation>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
+    auto_with(membrane, params, &Guides::default())
+}
+
+/// What [`auto_with`] asks besides the sheets of the membrane channel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Guides<'g> {
+    /// A network that learned what boundaries look like: a second witness for each membrane. Slower; finds more cells
+    /// where light is dim and voxels are coarse.
+    pub network: Option<&'g Boundary>,
+    /// The nuclei of the same cells, from a channel on the grid of the membranes, merged up to
+    /// [`Auto::membrane_um`]: regions that hold different ones are not joined. Cells without a nucleus stay.
+    pub nuclei: Option<&'g Nuclei>,
+}
+
+/// [`auto`](fn@auto) with further guides.
+///
+/// # Errors
+/// Those of [`auto`](fn@auto), [`SegmentError::Network`] if memory runs out, [`SegmentError::Data`] if the nuclei are not
+/// on the membranes' grid.
+pub fn auto_with<T>(
+    membrane: &Volume<T>,
+    params: &Auto,
+    guides: &Guides<'_>,
+) -> Result<Segmentation>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
+    match guides.network {
+        Some(network) => by_network(membrane, params, network, guides.nuclei),
+        None => by_sheets(membrane, params, guides.nuclei),
+    }
+}
+
+fn by_sheets<T>(
+    membrane: &Volume<T>,
+    params: &Auto,
+    nuclei: Option<&Nuclei>,
+) -> Result<Segmentation>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
     let width_um = sheet_width(membrane, params)?;
     let factors = factors_up_to(membrane, width_um);
     let image = shrink(membrane, factors, Into::into)?;
     let range = finite_range(&image)?;
-    let sheets = sheets(image, SheetScale::for_width(width_um))?;
-    cells(&FullGrid { image: membrane, factors, range, width_um }, &sheets, params)
+    let mut sheets = sheets(image, SheetScale::for_width(width_um))?;
+    cells(&FullGrid { image: membrane, factors, range, width_um }, &mut sheets, params, nuclei)
 }
 
-/// [`auto`](fn@auto) with two witnesses for each membrane: the sheet filter, and a network that learned what boundaries look
-/// like. Slower; finds more cells where light is dim and voxels are coarse.
-///
-/// # Errors
-/// Those of [`auto`](fn@auto), and [`SegmentError::Network`] if memory runs out.
-pub fn auto_with_network<T>(
+fn by_network<T>(
     membrane: &Volume<T>,
     params: &Auto,
     network: &Boundary,
+    nuclei: Option<&Nuclei>,
 ) -> Result<Segmentation>
 where
     T: Copy + Into<f32> + Send + Sync,
@@ -148,18 +194,33 @@ where
         both.for_each(|(sheet, learned)| *sheet = 0.5 * (sheet.min(1.5) + learned) / AGREED);
     }
     drop(learned);
-    cells(&FullGrid { image: membrane, factors, range, width_um }, &sheets, params)
+    cells(&FullGrid { image: membrane, factors, range, width_um }, &mut sheets, params, nuclei)
 }
 
 /// The cells that sheets in the shrunken image enclose.
-fn cells<T>(grid: &FullGrid<'_, T>, sheets: &Sheets, params: &Auto) -> Result<Segmentation>
+fn cells<T>(
+    grid: &FullGrid<'_, T>,
+    sheets: &mut Sheets,
+    params: &Auto,
+    nuclei: Option<&Nuclei>,
+) -> Result<Segmentation>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    let (mut labels, graph) = over_segment(sheets, grid.width_um)?;
+    let rooms = match nuclei.filter(|nuclei| !nuclei.all().is_empty()) {
+        Some(nuclei) => {
+            let membranes = shrink(grid.image, grid.factors, Into::into)?;
+            let rooms = Rooms::new(nuclei, &membranes, &sheets.evidence)?;
+            rooms.draw_walls(sheets);
+            Some(rooms)
+        }
+        None => None,
+    };
+    let (mut labels, graph) = over_segment(sheets, grid.width_um, rooms.as_ref())?;
+    let guide = rooms.map_or_else(Guide::default, |rooms| rooms.guide(&labels, graph.n_regions()));
     tracing::debug!(n_regions = graph.n_regions(), grid.width_um, ?grid.factors, "over-segmented");
     let assumed = assumed(grid.width_um);
-    let cells = Cells::new(&mut labels, &graph, assumed, params);
+    let cells = Cells::new(&mut labels, &graph, &guide, assumed, params);
     if cells.evidence.is_empty() {
         return Err(SegmentError::NoCells {
             shape: grid.image.shape(),
@@ -171,9 +232,16 @@ where
     Ok(Segmentation { labels: Labels::new(labels), evidence: Some(cells.evidence), threshold })
 }
 
-/// Far more regions than cells, and their graph.
-fn over_segment(sheets: &Sheets, width_um: f64) -> Result<(Volume<u32>, RegionGraph)> {
-    let seeds = local_minima(&gaussian(&sheets.evidence, [SEED_WIDTHS * width_um; 3])?);
+/// Far more regions than cells, but one for each nucleus, and their graph.
+fn over_segment(
+    sheets: &Sheets,
+    width_um: f64,
+    rooms: Option<&Rooms<'_>>,
+) -> Result<(Volume<u32>, RegionGraph)> {
+    let mut seeds = local_minima(&gaussian(&sheets.evidence, [SEED_WIDTHS * width_um; 3])?);
+    if let Some(rooms) = rooms {
+        rooms.plant(&mut seeds, &sheets.evidence);
+    }
     let n_regions = seeds.as_slice().par_iter().copied().max().unwrap_or(0) as usize;
     let labels = flood(&levels(&sheets.evidence), seeds)?;
     let graph = region_graph(&labels, sheets, n_regions);
@@ -225,32 +293,49 @@ struct Cells {
 
 impl Cells {
     /// Joins crumbs, clears background, and numbers the cells `1..=n` in `labels`.
-    fn new(labels: &mut Volume<u32>, graph: &RegionGraph, assumed: Face, params: &Auto) -> Self {
+    fn new(
+        labels: &mut Volume<u32>,
+        graph: &RegionGraph,
+        guide: &Guide<'_>,
+        assumed: Face,
+        params: &Auto,
+    ) -> Self {
         let n_regions = graph.n_regions();
         let voxel_um3 = labels.voxel_size().volume_um3();
         let sizes = label_sizes(labels, n_regions as u32);
         let region_um3: Vec<f64> = sizes[1..].iter().map(|&n| n as f64 * voxel_um3).collect();
         let border = border_areas(labels, n_regions);
         let joining = |volumes: &Volumes| {
-            let merged = params.partition.of(graph, params.parting, assumed, volumes);
+            let partition = params.partition;
+            let merged = partition.of(graph, (params.parting, assumed), guide, volumes);
             let joined = graph.grouped(&merged.groups, merged.n_groups());
             let extent = Extent::new(&merged, &region_um3, &border, &joined);
-            let usual_um3 = extent.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3));
-            (merged, joined, extent, usual_um3)
+            let nuclei = guide.grouped(&merged.groups, merged.n_groups());
+            let usual_um3 = nuclei
+                .usual(&extent.volume_um3)
+                .unwrap_or_else(|| extent.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3)));
+            (merged, joined, extent, nuclei, usual_um3)
         };
         // How large cells are is known once regions have been joined: then they are joined again, by that.
-        let usual_um3 = joining(&Volumes::default()).3;
+        let usual_um3 = joining(&Volumes::default()).4;
         let volumes = Volumes::new(region_um3.clone(), usual_um3);
-        let (merged, joined, first, usual_um3) = joining(&volumes);
+        let (merged, joined, first, nuclei, usual_um3) = joining(&volumes);
         let least_um3 = params.min_volume_um3.max(SMALLEST * usual_um3);
-        let merged =
-            merged.then(&absorb(&joined, &first.volume_um3, |volume_um3, around, weakest| {
+        let merged = merged.then(&absorb(
+            &joined,
+            &first.volume_um3,
+            |group, volume_um3, around, weakest| {
+                if nuclei.has_nucleus(group) {
+                    return false;
+                }
                 let seen = around.mean().min(weakest.with(assumed).mean());
                 volume_um3 < least_um3 || seen < params.needed(volume_um3 / usual_um3)
-            }));
+            },
+        ));
         let joined = graph.grouped(&merged.groups, merged.n_groups());
         let extent = Extent::new(&merged, &region_um3, &border, &joined);
-        let seen = evidence_of(graph, &merged, &joined, assumed);
+        let nuclei = guide.grouped(&merged.groups, merged.n_groups());
+        let seen = evidence_of(graph, &merged, &joined, &nuclei, assumed);
         let mut evidence = Vec::new();
         let cell: Vec<u32> = (0..merged.n_groups())
             .map(|group| {
@@ -273,11 +358,12 @@ impl Cells {
     }
 }
 
-/// What the faces of each group say; `joined` is the graph of the groups.
+/// What the faces of each group say; `joined` is the graph of the groups, `nuclei` which they hold.
 fn evidence_of(
     graph: &RegionGraph,
     merged: &Merged,
     joined: &RegionGraph,
+    nuclei: &Guide<'_>,
     assumed: Face,
 ) -> Vec<CellEvidence> {
     let n_groups = merged.n_groups();
@@ -291,6 +377,7 @@ fn evidence_of(
     }
     let mut weakest = vec![f64::INFINITY; n_groups];
     for (a, b, face) in joined.faces() {
+        let face = nuclei.seen((a, b, face));
         for side in [a as usize, b as usize] {
             around[side] = around[side].with(face);
             weakest[side] = weakest[side].min(face.with(assumed).mean());

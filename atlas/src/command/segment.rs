@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, bail};
 use clap::{Args, ValueEnum};
-use primordia::build::cells::{Finder, Reference, segment_image};
+use primordia::build::cells::{Finder, Found, Reference, segment_image};
 use primordia::export::{TableFormat, export_table};
 use primordia::figure::found_cells;
 use primordia::measured::found_table;
@@ -14,7 +14,7 @@ use primordia_data::{VoxelSize, replace_file};
 use primordia_segmentation::{Partition, Segmentation};
 
 use super::along_axes::parse_voxel_size;
-use super::channel::membrane_channel;
+use super::channel::{membrane_channel, other_channel};
 use super::output::check_folder;
 
 /// Segment the cells of a membrane-stained volume
@@ -28,6 +28,7 @@ use super::output::check_folder;
   primordia segment embryo.h5 --channel membrane -o labels.h5 --cells cells.csv
   primordia segment embryo.ome.tif -o labels.ome.tif --picture found.svg
   primordia segment embryo.h5 --channel membrane --unmix nuclei -o labels.h5
+  primordia segment embryo.h5 --channel membrane --nuclei nuclei -o labels.h5
   primordia segment dim.tif --method network -o labels.tif
   primordia segment embryo.tif --method hartmann2020 --max-offset 40 --step 2 -o labels.tif")]
 pub(super) struct Segment {
@@ -48,6 +49,10 @@ pub(super) struct Segment {
     /// Channel that bleeds into the membrane channel, by name or number: it is taken out first
     #[arg(long, value_name = "CHANNEL")]
     unmix: Option<String>,
+    /// auto, network: channel of the nuclei of the same cells, by name or number: regions that hold
+    /// different nuclei do not become one cell
+    #[arg(long, value_name = "CHANNEL")]
+    nuclei: Option<String>,
     /// Membranes are darker than cells, as in a map of the probability of being inside a cell
     #[arg(long, conflicts_with = "unmix")]
     dark_membranes: bool,
@@ -131,15 +136,14 @@ impl Segment {
             image = image.with_voxel_size(voxel_size);
         }
         let channel = membrane_channel(&image, self.channel.as_deref())?;
-        let bleeding = self.unmix.as_deref().map(|name| image.channel_index(name)).transpose()?;
-        if bleeding == Some(channel) {
-            bail!(
-                "{}: --unmix names the membrane channel itself; name the channel that bleeds into it",
-                self.image.display()
-            );
-        }
-        let reference = Reference { image: &image, channel, bleeding, dark: self.dark_membranes };
-        let (found, unmixing) = segment_image(&reference, &finder)?;
+        let reference = Reference {
+            image: &image,
+            channel,
+            bleeding: other_channel(&image, channel, "--unmix", self.unmix.as_deref())?,
+            nuclei: other_channel(&image, channel, "--nuclei", self.nuclei.as_deref())?,
+            dark: self.dark_membranes,
+        };
+        let Found { cells: found, unmixing, n_nuclei } = segment_image(&reference, &finder)?;
         write_labels(&self.output, &found.labels)?;
         if let Some(path) = &self.cells {
             export_table(path, &mut found_table(&found)?)?;
@@ -164,6 +168,9 @@ impl Segment {
                 let (share, error) = (unmixing.coefficient, unmixing.standard_error);
                 println!("{share:.4} ± {error:.4} of channel {name} was taken out first");
             }
+            if let (Some(n_nuclei), Some(name)) = (n_nuclei, &self.nuclei) {
+                println!("guided by {n_nuclei} nuclei in channel {name}");
+            }
             if let Some(verdict) = found.verdict() {
                 println!("{verdict}");
             }
@@ -183,6 +190,11 @@ impl Segment {
             bail!(
                 "--weights {} is for --method network; add that, or leave the weights out",
                 path.display()
+            );
+        }
+        if self.nuclei.is_some() && matches!(self.method, Method::Hartmann2020) {
+            bail!(
+                "--nuclei is for --method auto and network; leave it out, or choose another method"
             );
         }
         if self.partition == Joining::Multicut && matches!(self.method, Method::Hartmann2020) {
