@@ -436,7 +436,7 @@ mod tests {
         let groups = |sureness: [f64; 2]| {
             let nuclei = Nuclei::known(&sureness);
             let guide = Guide::first_regions_hold(&nuclei);
-            merge_guided(&graph, 0.26, Face::default(), &guide).groups
+            merge_guided(&graph, 0.26, Face::default(), &guide, &Volumes::default()).groups
         };
         assert_eq!(groups([1.0, 1.0]), [0, 1, 0, 1]);
         assert_eq!(groups([1.0, 0.5]), [0, 0, 0, 0], "one of them may be none");

@@ -221,7 +221,7 @@ impl Nuclei {
             centre_um: Point3::new(x as f64, 0.0, 0.0),
             sureness,
         };
-        let found = sureness.iter().enumerate().map(nucleus).collect();
+        let found: Vec<_> = sureness.iter().enumerate().map(nucleus).collect();
         Self { cores, owners: (0..found.len() as u32).collect(), found, parted: BTreeMap::new() }
     }
 }
