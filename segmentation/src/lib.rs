@@ -32,9 +32,11 @@ mod share;
 pub mod sheet;
 mod stencil;
 mod strength;
+mod taken;
 #[cfg(test)]
 mod testing;
 pub mod unmix;
+mod vectorized;
 pub mod watershed;
 
 pub use auto::{Auto, Partition, auto, auto_with_network};
