@@ -34,9 +34,11 @@ mod share;
 pub mod sheet;
 mod stencil;
 mod strength;
+mod taken;
 #[cfg(test)]
 mod testing;
 pub mod unmix;
+mod vectorized;
 mod volumes;
 pub mod watershed;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::problem::{ImageProblem, Result as ProblemResult};
-use super::voxels::{Pixel, VoxelsView};
+use super::voxels::{Pixel, VoxelsView, converted};
 use super::{at, hdf5, tiff};
 use crate::error::Result;
 use crate::labels::Labels;
@@ -52,9 +52,9 @@ pub fn write_labels(path: impl AsRef<Path>, labels: &Labels) -> Result<()> {
     let write = |voxels: VoxelsView<'_>| write_one(path, "label", "labels", voxels, size);
     let largest = labels.cells().last().copied().unwrap_or(0);
     let result = if u8::try_from(largest).is_ok() {
-        write((&volume.voxels().mapv(|label| label as u8)).into())
+        write((&converted(volume.voxels(), |label| label as u8)).into())
     } else if u16::try_from(largest).is_ok() {
-        write((&volume.voxels().mapv(|label| label as u16)).into())
+        write((&converted(volume.voxels(), |label| label as u16)).into())
     } else {
         write(volume.into())
     };
