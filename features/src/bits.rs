@@ -49,10 +49,53 @@ impl Bits {
         self.words.chunks_exact_mut(self.words_per_line)
     }
 
+    /// All words, line by line.
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// How many words a plane has, and a line.
+    pub(crate) fn words_per_plane_and_line(&self) -> [usize; 2] {
+        [self.shape[1] * self.words_per_line, self.words_per_line]
+    }
+
+    /// Where the bit of that number among all words lies, `[z, y, x]`.
+    pub(crate) fn place(&self, number: u32) -> [usize; 3] {
+        let bits_per_line = 64 * self.words_per_line as u32;
+        let (line, n_y) = (number / bits_per_line, self.shape[1] as u32);
+        [line / n_y, line % n_y, number % bits_per_line].map(|at| at as usize)
+    }
+
     /// Whether the voxel at `[z, y, x]` is in the set.
     #[cfg(test)]
     pub(crate) fn contains(&self, [z, y, x]: [usize; 3]) -> bool {
         self.line(z * self.shape[1] + y)[x / 64] >> (x % 64) & 1 == 1
+    }
+
+    /// Whether all voxels of another set in the same box are in this one.
+    pub(crate) fn contains_all(&self, others: &Self) -> bool {
+        self.words.iter().zip(&others.words).all(|(here, other)| other & !here == 0)
+    }
+
+    /// Takes away what is not in another set in the same box.
+    pub(crate) fn keep_only(&mut self, others: &Self) {
+        self.words.iter_mut().zip(&others.words).for_each(|(here, other)| *here &= other);
+    }
+
+    /// The same set, and the same moved by `step` bits, fewer than a word has, either way along x.
+    pub(crate) fn with_both_sides(&self, step: usize) -> Self {
+        let moved = |word: &u64| word | word << step | word >> step;
+        let mut words: Vec<u64> = self.words.iter().map(moved).collect();
+        if self.words_per_line > 1 {
+            let lines = self.words.chunks_exact(self.words_per_line);
+            for (moved, line) in words.chunks_exact_mut(self.words_per_line).zip(lines) {
+                for (index, pair) in line.windows(2).enumerate() {
+                    moved[index] |= pair[1] << (64 - step);
+                    moved[index + 1] |= pair[0] >> (64 - step);
+                }
+            }
+        }
+        Self { words, ..*self }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -70,16 +113,25 @@ pub(crate) fn set(line: &mut [u64], range: Range<usize>) {
     }
 }
 
+/// The 64 bits of a line from bit `first` on; 0 beyond its end.
+pub(crate) fn word_from(line: &[u64], first: usize) -> u64 {
+    let word = |index: usize| line.get(index).map_or(0, |word| u128::from(*word));
+    ((word(first / 64) | word(first / 64 + 1) << 64) >> (first % 64)) as u64
+}
+
+/// The 64 bits from bit `first` on of a line in which those of `range` are set.
+pub(crate) fn word_of(range: &Range<usize>, first: usize) -> u64 {
+    let below = |end: usize| match end.saturating_sub(first) {
+        n @ 0..64 => (1 << n) - 1,
+        _ => u64::MAX,
+    };
+    below(range.end) & !below(range.start)
+}
+
 /// For each bit, the one after it.
 pub(crate) fn next_bits(line: &[u64]) -> impl Iterator<Item = u64> + '_ {
     let following = line[1..].iter().chain(std::iter::once(&0));
     line.iter().zip(following).map(|(word, next)| word >> 1 | next << 63)
-}
-
-/// For each bit, the one before it.
-pub(crate) fn previous_bits(line: &[u64]) -> impl Iterator<Item = u64> + '_ {
-    let mut carried = 0;
-    line.iter().map(move |word| word << 1 | std::mem::replace(&mut carried, word >> 63))
 }
 
 /// Calls `each` with the place of every 1.
@@ -117,32 +169,46 @@ pub(crate) fn for_each_run(
 pub(crate) fn for_each_mixed_cube_above(
     bits: &Bits,
     z: usize,
-    mut each: impl FnMut([usize; 2], usize),
+    mut each: impl FnMut([usize; 2], u8),
 ) {
     let [_, n_y, n_x] = bits.shape;
     for y in 0..n_y - 1 {
         let lines =
             [(z, y), (z, y + 1), (z + 1, y), (z + 1, y + 1)].map(|(z, y)| bits.line(z * n_y + y));
         for index in 0..bits.words_per_line {
-            let pairs = lines.map(|line| {
-                let next = line.get(index + 1).map_or(0, |next| u128::from(*next));
-                u128::from(line[index]) | next << 64
-            });
-            let any = pairs.iter().fold(0, |any, pair| any | pair | pair >> 1);
-            let all = pairs.iter().fold(u128::MAX, |all, pair| all & pair & pair >> 1);
+            let words = lines.map(|line| line[index]);
+            let following = lines.map(|line| line.get(index + 1).map_or(0, |next| next << 63));
+            let [any, any_following] =
+                [words, following].map(|lines| lines.iter().fold(0, |any, line| any | line));
+            if any | any_following == 0 {
+                continue;
+            }
+            let [all, all_following] =
+                [words, following].map(|lines| lines.iter().fold(u64::MAX, |all, line| all & line));
+            let any = any | any >> 1 | any_following;
+            let all = all & (all >> 1 | all_following);
             // Cubes that begin in this word, and end before the line does.
             let n_cubes = (n_x - 1 - (64 * index).min(n_x - 1)).min(64);
             let begin = u64::MAX.checked_shr(64 - n_cubes as u32).unwrap_or(0);
-            for_each_one([(any & !all) as u64 & begin], |at| {
-                each([y, 64 * index + at], corners_at(&pairs, at));
-            });
+            let mut mixed = any & !all & begin;
+            while mixed != 0 {
+                let at = mixed.trailing_zeros() as usize;
+                each([y, 64 * index + at], corners_at(&words, &following, at));
+                mixed &= mixed - 1;
+            }
         }
     }
 }
 
-/// The corners of one cube, from the lines along its four edges along x.
-fn corners_at(lines: &[u128; 4], at: usize) -> usize {
-    lines.iter().rev().fold(0, |cube, line| cube << 2 | (line >> at) as usize & 3)
+/// The corners of one cube, from the words of the lines along its four edges along x, and the bits
+/// that follow these words, as their highest.
+fn corners_at(words: &[u64; 4], following: &[u64; 4], at: usize) -> u8 {
+    let [a, b, c, d] = if at < 63 {
+        words.map(|word| word >> at & 3)
+    } else {
+        [0, 1, 2, 3].map(|line| words[line] >> 63 | following[line] >> 62)
+    };
+    (a | b << 2 | c << 4 | d << 6) as u8
 }
 
 #[cfg(test)]
@@ -183,12 +249,17 @@ mod tests {
                     set(&mut runs, run);
                 });
                 prop_assert_eq!(&runs, words);
+                let bit = |word: u64, at: usize| word >> at & 1 == 1;
+                for (first, at) in (0..130).step_by(7).flat_map(|x| [(x, 0), (x, 33), (x, 63)]) {
+                    let here = voxels.get(first + at).copied().unwrap_or_default();
+                    prop_assert_eq!(bit(word_from(words, first), at), here);
+                    let range = 40..first;
+                    prop_assert_eq!(bit(word_of(&range, 9), at), range.contains(&(9 + at)));
+                }
                 let shifted = |words: Vec<u64>, x: usize| words[x / 64] >> (x % 64) & 1 == 1;
                 for x in 0..130 {
                     let next = voxels.get(x + 1).copied().unwrap_or_default();
                     prop_assert_eq!(shifted(next_bits(words).collect(), x), next);
-                    let previous = x > 0 && voxels[x - 1];
-                    prop_assert_eq!(shifted(previous_bits(words).collect(), x), previous);
                 }
             }
         }
@@ -203,7 +274,7 @@ mod tests {
             let mut wanted = Vec::new();
             for (z, y, x) in positions(2, 2, 129) {
                 let voxel = |k: usize| ((z + (k >> 2)) * 3 + y + (k >> 1 & 1)) * 130 + x + (k & 1);
-                let corners = (0..8).map(|k| usize::from(voxels[voxel(k)]) << k).sum();
+                let corners = (0..8).map(|k| u8::from(voxels[voxel(k)]) << k).sum();
                 if corners != 0 && corners != 255 {
                     wanted.push(([z, y, x], corners));
                 }

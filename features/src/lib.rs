@@ -36,6 +36,7 @@ mod shell;
 mod smooth;
 pub mod sweep;
 mod texture;
+mod values;
 
 pub use cbe::{CbeFrame, CbeParams, CbeSpace};
 pub use contacts::Contact;
