@@ -278,7 +278,7 @@ mod tests {
             let mut wanted = Vec::new();
             for (z, y, x) in positions(4, 4, 131) {
                 let voxel = |k: usize| padded([z + (k >> 2), y + (k >> 1 & 1), x + (k & 1)]);
-                let corners = (0..8).map(|k| u8::from(voxel(k)) << k).sum();
+                let corners: u8 = (0..8).map(|k| u8::from(voxel(k)) << k).sum();
                 if corners != 0 && corners != 255 {
                     wanted.push(([z, y, x], corners));
                 }

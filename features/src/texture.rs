@@ -250,7 +250,7 @@ mod tests {
     use crate::{Channel, MeasureParams, measure};
     use approx::assert_relative_eq;
     use ndarray::Array3;
-    use primordia_data::{Labels, Rigid};
+    use primordia_data::{Labels, Rigid, Volume};
     use proptest::prelude::*;
 
     /// The same sums in another order.

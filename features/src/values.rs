@@ -331,3 +331,74 @@ impl Value for f32 {
         ((a + e) + (c + g)) + ((b + f) + (d + h))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array3;
+    use primordia_data::{Labels, VoxelSize};
+
+    use crate::sweep::Cells;
+
+    /// Sums of some ten thousand numbers in another order.
+    const ROUNDING: f64 = 1e-11;
+
+    /// A cell of many short runs and two that are longer than a block, bright everywhere.
+    fn cell() -> (Labels, Volume<u16>) {
+        let shape = (2, 40, 1300);
+        let noise =
+            |z: usize, y: usize, x: usize| (z * 7919 + y * 104_729 + x * 1_299_709) % 65_537;
+        let inside = |z: usize, y: usize, x: usize| y == 5 || noise(z, y, x / 9) % 3 > 0;
+        let labels = Array3::from_shape_fn(shape, |(z, y, x)| u32::from(inside(z, y, x)));
+        let bright = Array3::from_shape_fn(shape, |(z, y, x)| noise(y, x, z).min(65_535) as u16);
+        let voxel_size = VoxelSize::from_um([1.0; 3]).unwrap();
+        (Labels::from_voxels(labels, voxel_size).unwrap(), Volume::new(bright, voxel_size).unwrap())
+    }
+
+    /// Compares everything with what looking at one value after another gives.
+    fn check<T: Value>(values: &Padded<T>, runs: &[Run], wanted: impl Fn(&Run) -> Vec<f64>) {
+        let all: Vec<Vec<f64>> = runs.iter().map(wanted).collect();
+        let close = |found: f64, wanted: f64| {
+            assert!((found - wanted).abs() <= ROUNDING * wanted.abs(), "{found} {wanted}");
+        };
+        let n_values: usize = all.iter().map(Vec::len).sum();
+        let mean = all.iter().flatten().sum::<f64>() / n_values as f64;
+        close(values.mean(), mean);
+        close(values.sum_of_runs(3..40), all[3..40].iter().flatten().sum());
+        assert!(!values.is_flat(runs));
+        let found = T::excess(values, runs, mean);
+        let mut steps = 0.0;
+        for (index, (run, excess)) in all.iter().zip(found.by_run).enumerate() {
+            let above: Vec<f64> = run.iter().map(|value| (value - mean).max(0.0)).collect();
+            close(excess, above.iter().sum());
+            steps += (0..).zip(&above).map(|(step, above)| f64::from(step) * above).sum::<f64>();
+            let of_chunk = |chunk: &[T; LANES]| T::excess_of_chunk(chunk, Mean::of(mean));
+            // Behind the end are zeros, which are below the mean.
+            close(values.run(index).iter().map(of_chunk).sum(), excess);
+            let set: Vec<u64> = (0..run.len().div_ceil(VALUES_PER_WORD))
+                .map(|word| 0x1234_5678_9abc_def1_u64.rotate_left((7 * word + index) as u32))
+                .collect();
+            let in_set = |at: usize| set[at / VALUES_PER_WORD] >> (at % VALUES_PER_WORD) & 1 == 1;
+            let wanted = (0..run.len()).filter(|at| in_set(*at)).map(|at| run[at]).sum();
+            close(T::sum_of_set(values.run(index), &set), wanted);
+        }
+        close(found.steps, steps);
+    }
+
+    #[test]
+    fn counts_and_reals_add_up_to_what_looking_at_each_gives() {
+        let (labels, counts) = cell();
+        let cells = Cells::of(&labels);
+        let runs = cells.runs(0);
+        assert!(runs.iter().any(|run| run.x().len() == 1300));
+        let wanted = |run: &Run| {
+            let line = run.x().map(|x| f64::from(counts.voxels()[[run.z(), run.y(), x]]));
+            line.collect::<Vec<_>>()
+        };
+        check(&Padded::<u16>::gathered(&counts, runs), runs, wanted);
+        let reals = counts.map(|value| f32::from(*value));
+        check(&Padded::<f32>::gathered(&reals, runs), runs, wanted);
+        let flat = counts.map(|_| 7_u8);
+        assert!(Padded::<u16>::gathered(&flat, runs).is_flat(runs));
+    }
+}
