@@ -74,7 +74,7 @@ const SMALL: f64 = 0.5;
 const SEED_WIDTHS: f64 = 1.5;
 /// Two witnesses seldom see a membrane at its strongest at the same voxel, and the network is unsure of dim ones: this
 /// much of both is as usual.
-const AGREED: f32 = 0.62;
+const AGREED: f32 = 0.8;
 
 impl Default for Auto {
     fn default() -> Self {
