@@ -318,7 +318,12 @@ impl Cells {
         };
         // How large cells are is known once regions have been joined: then they are joined again, by that.
         let usual_um3 = joining(&Volumes::default()).4;
-        let volumes = Volumes::new(region_um3.clone(), usual_um3);
+        // Nuclei tell that better.
+        let volumes = if guide.has_any() {
+            Volumes::default()
+        } else {
+            Volumes::new(region_um3.clone(), usual_um3)
+        };
         let (merged, joined, first, nuclei, usual_um3) = joining(&volumes);
         let least_um3 = params.min_volume_um3.max(SMALLEST * usual_um3);
         let merged = merged.then(&absorb(
