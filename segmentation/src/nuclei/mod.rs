@@ -2,7 +2,7 @@
 //!
 //! Nuclei are bright blobs, and those of one image are about as large: the scale at which blobs stand out most is theirs
 //! (Lindeberg 1998, doi:10.1023/A:1008045108935). At that scale every maximum of the blob filter is a nucleus, unless
-//! noise may have made it, or hardly a dip parts it from a stronger one. [`blobs`] is that filter; [`rooms`] are what nuclei
+//! noise may have made it, or hardly a dip parts it from a stronger one. `blobs` is that filter; `rooms` are what nuclei
 //! say of the cells around them.
 
 mod blobs;
