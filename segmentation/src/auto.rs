@@ -243,7 +243,7 @@ fn over_segment(
         rooms.plant(&mut seeds, &sheets.evidence);
     }
     let n_regions = seeds.as_slice().par_iter().copied().max().unwrap_or(0) as usize;
-    let labels = flood(&levels(&sheets.evidence), seeds)?;
+    let labels = flood(levels(&sheets.evidence), seeds)?;
     let graph = region_graph(&labels, sheets, n_regions);
     Ok((labels, graph))
 }

@@ -33,7 +33,7 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     pub(crate) fn enlarge(&self, small: &Volume<u32>, sheets: &Sheets) -> Result<Volume<u32>> {
         let labels = self.enlarge_cores(&cores(small))?;
         let levels = self.brightness(&labels, sheets)?;
-        let mut labels = flood(&levels, labels)?;
+        let mut labels = flood(levels, labels)?;
         if let Some(voxels) = labels.voxels_mut().as_slice_mut() {
             voxels.par_iter_mut().for_each(|label| *label -= 1);
         }

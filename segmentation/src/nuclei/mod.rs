@@ -106,7 +106,7 @@ impl Nuclei {
                 0
             };
         }
-        let basins = flood(&depths(blobs), seeds)?;
+        let basins = flood(depths(blobs), seeds)?;
         let saddles = saddles(blobs, &basins);
         let tops = tops(&peaks, &saddles);
         let mut rows = vec![0; peaks.len()];
