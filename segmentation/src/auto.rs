@@ -316,15 +316,14 @@ impl Cells {
                 .unwrap_or_else(|| extent.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3)));
             (merged, joined, extent, nuclei, usual_um3)
         };
-        // How large cells are is known once regions have been joined: then they are joined again, by that.
-        let usual_um3 = joining(&Volumes::default()).4;
-        // Nuclei tell that better.
-        let volumes = if guide.has_any() {
-            Volumes::default()
-        } else {
-            Volumes::new(region_um3.clone(), usual_um3)
-        };
-        let (merged, joined, first, nuclei, usual_um3) = joining(&volumes);
+        let once = joining(&Volumes::default());
+        let (merged, joined, first, nuclei, usual_um3) =
+            if params.partition == Partition::Average && !guide.has_any() {
+                // How large cells are is known once regions have been joined: then they are joined again, by that.
+                joining(&Volumes::new(region_um3.clone(), once.4))
+            } else {
+                once // nuclei tell that better, and the multicut has no order of joining
+            };
         let least_um3 = params.min_volume_um3.max(SMALLEST * usual_um3);
         let merged = merged.then(&absorb(
             &joined,

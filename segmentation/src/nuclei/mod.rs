@@ -340,7 +340,7 @@ mod tests {
         [found.all().len(), n_with_one, phantom.truth.n_cells()]
     }
 
-    /// One nucleus of thirty with two bright lobes is found as two.
+    /// One nucleus of thirty is found as two.
     const CLEAR: f64 = 0.96;
     /// Where noise hides as much as light shows.
     const DIM: f64 = 0.9;
