@@ -2,15 +2,18 @@
 //!
 //! Prints a line per microscope and voxel size. `PRIMORDIA_CELLS=FILE` also writes what speaks for
 //! each cell and its overlap with the truth: what `training/confidence.py` learns from.
-//! `PRIMORDIA_SEED=N` takes other phantoms (default 1), `PRIMORDIA_METHOD=network` adds the network, and
-//! `PRIMORDIA_NUCLEI=true` the nuclei, as dim as the membranes; `PRIMORDIA_NUCLEI=noise` gives noise for nuclei.
+//! `PRIMORDIA_SEED=N` takes other phantoms (default 1), `PRIMORDIA_METHOD=sheets` never asks the network and
+//! `PRIMORDIA_METHOD=network` always; `PRIMORDIA_NUCLEI=true` adds
+//! the nuclei, as dim as the membranes; `PRIMORDIA_NUCLEI=noise` gives noise for nuclei.
 
 use std::fmt::Write as _;
 
 use primordia_data::phantom::{self, Optics, Phantom, PhantomParams};
 use primordia_data::{Volume, VoxelSize};
 use primordia_segmentation::network::Boundary;
-use primordia_segmentation::{Auto, CellEvidence, Guides, Nuclei, auto_with, best_ious, score};
+use primordia_segmentation::{
+    Auto, CellEvidence, Guides, Nuclei, Segmentation, auto_asking, auto_with, best_ious, score,
+};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -45,8 +48,8 @@ fn main() {
     }
     let first = std::env::var("PRIMORDIA_SEED").ok().and_then(|seed| seed.parse().ok());
     let first = 1000 * first.unwrap_or(1);
-    let with_network = std::env::var("PRIMORDIA_METHOD").is_ok_and(|method| method == "network");
-    let network = with_network.then(|| Boundary::shipped().expect("weights come with the crate"));
+    let method = Method::chosen();
+    let network = Boundary::shipped().expect("weights come with the crate");
     println!(
         "optics         voxel µm         cells      F1 at IoU 0.5  0.75   mean IoU   wrong  expected"
     );
@@ -56,7 +59,7 @@ fn main() {
     );
     for (name, optics) in OPTICS {
         for um in VOXELS_UM {
-            let cells = race((name, optics), um, first, network.as_ref());
+            let cells = race((name, optics), um, first, method, &network);
             for cell in &cells {
                 let e = cell.evidence;
                 let numbers = [e.around, e.weakest, e.strongest_joined, e.inside];
@@ -78,7 +81,8 @@ fn race(
     (name, optics): Preset,
     um: [f64; 3],
     first: u64,
-    network: Option<&Boundary>,
+    method: Method,
+    network: &Boundary,
 ) -> Vec<Judged> {
     let optics = optics(VoxelSize::from_um(um).expect("positive"));
     let base = PhantomParams { optics, ..PhantomParams::default() };
@@ -90,8 +94,7 @@ fn race(
         let nuclei = nuclei_channel(&phantom, &base.optics, seed);
         let nuclei =
             nuclei.map(|image| Nuclei::find(&image, params.membrane_um).expect("an image"));
-        let guides = Guides { network, nuclei: nuclei.as_ref() };
-        let found = auto_with(&phantom.membrane, &params, &guides).expect("an image with cells");
+        let found = method.find(&phantom.membrane, nuclei.as_ref(), network);
         let scores = score(&found.labels, &phantom.truth).expect("one grid");
         n_true += scores.n_true;
         f1 += scores.f1_iou_50 / SPECIMENS as f64;
@@ -110,6 +113,44 @@ fn race(
         cells.len(),
     );
     cells
+}
+
+/// When the network is asked.
+#[derive(Clone, Copy)]
+enum Method {
+    /// Where sheets leave doubts.
+    Auto,
+    /// Never.
+    Sheets,
+    /// Always.
+    Network,
+}
+
+impl Method {
+    fn chosen() -> Self {
+        match std::env::var("PRIMORDIA_METHOD").as_deref() {
+            Err(_) | Ok("auto") => Self::Auto,
+            Ok("sheets") => Self::Sheets,
+            Ok("network") => Self::Network,
+            Ok(other) => panic!("PRIMORDIA_METHOD is auto, sheets or network, not {other}"),
+        }
+    }
+
+    fn find(
+        self,
+        membrane: &Volume<u16>,
+        nuclei: Option<&Nuclei>,
+        network: &Boundary,
+    ) -> Segmentation {
+        let params = Auto::default();
+        let by = |network| auto_with(membrane, &params, &Guides { network, nuclei });
+        let found = match self {
+            Self::Auto => auto_asking(membrane, &params, network, nuclei).map(|(found, _)| found),
+            Self::Sheets => by(None),
+            Self::Network => by(Some(network)),
+        };
+        found.expect("an image with cells")
+    }
 }
 
 /// The nuclei of a phantom, or noise, as `PRIMORDIA_NUCLEI` says.

@@ -72,13 +72,28 @@ impl Verdict {
     /// More than this share is no basis for anything.
     const FAIL: f64 = 0.15;
 
+    /// Fewer wrong cells than this round to none.
+    const NONE: f64 = 0.5;
+
+    /// Whether no cell is expected to be wrong.
+    pub fn every_cell_looks_whole(&self) -> bool {
+        self.expected_wrong < Self::NONE
+    }
+
+    /// The share of cells that are expected to be wrong; 0 without cells.
+    pub fn share_wrong(&self) -> f64 {
+        self.expected_wrong / self.n_cells.max(1) as f64
+    }
+
     /// From the probability of each of the cells `labels` to be whole.
     pub fn new(labels: &[u32], probabilities: &[f32]) -> Self {
         const LISTED: usize = 5;
         const UNSURE: f32 = 0.9;
         let n_cells = probabilities.len();
         let expected_wrong = probabilities.iter().map(|&p| 1.0 - f64::from(p)).sum::<f64>();
-        let grade = match expected_wrong / n_cells.max(1) as f64 {
+        let mut verdict =
+            Self { grade: Grade::Pass, n_cells, expected_wrong, least_sure: Vec::new() };
+        verdict.grade = match verdict.share_wrong() {
             share if share <= Self::LOOK => Grade::Pass,
             share if share <= Self::FAIL => Grade::Look,
             _ => Grade::Fail,
@@ -88,7 +103,7 @@ impl Verdict {
         least_sure.retain(|cell| cell.1 < UNSURE);
         least_sure.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
         least_sure.truncate(LISTED);
-        Self { grade, n_cells, expected_wrong, least_sure }
+        Self { least_sure, ..verdict }
     }
 }
 
@@ -101,7 +116,9 @@ impl fmt::Display for Verdict {
         };
         let (wrong, n_cells) = (self.expected_wrong, self.n_cells);
         match self.grade {
-            Grade::Pass if wrong < 0.5 => write!(f, "{grade}: every cell looks whole")?,
+            Grade::Pass if self.every_cell_looks_whole() => {
+                write!(f, "{grade}: every cell looks whole")?
+            }
             _ if wrong < 1.5 => {
                 write!(f, "{grade}: about 1 of {n_cells} cells is probably split, merged or none")?;
             }

@@ -1,7 +1,8 @@
 //! Finds the cells of a membrane-stained volume, and says how sure it is of each.
 //!
-//! [`auto`](fn@auto) needs no parameter and is the method of choice; [`auto_with`] a network sees more where
-//! images are dim, and so it does with the [`Nuclei`] of another channel;
+//! [`auto_asking`] needs no parameter and is the method of choice: [`auto`](fn@auto) by sheets, and
+//! [`auto_with`] a network, which sees more where images are dim, where sheets leave doubts. Both may
+//! be guided by the [`Nuclei`] of another channel;
 //! [`hartmann2020`](fn@hartmann2020) is the recipe of the lateral-line atlas (Hartmann et al. 2020, doi:10.7554/eLife.55913), to compare with.
 //! [`unmix`](fn@unmix) takes out of the membrane channel what another one bleeds into it,
 //! [`apply_edits`] corrects what it found by hand, and [`score`](fn@score) tells how well labels agree with a truth. The steps are public: [`median()`],
@@ -10,6 +11,7 @@
 #![allow(clippy::float_cmp)] // equal means equal here: a value that has not changed, an exact answer
 #![allow(clippy::inline_always)] // what must melt into one vector loop
 
+pub mod asking;
 mod assignment;
 pub mod auto;
 pub mod components;
@@ -42,6 +44,7 @@ mod vectorized;
 mod volumes;
 pub mod watershed;
 
+pub use asking::{Witness, asking, auto_asking};
 pub use auto::{Auto, Guides, Partition, auto, auto_with};
 pub use components::Components;
 pub use confidence::{CellEvidence, Grade, Verdict};

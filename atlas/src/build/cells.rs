@@ -8,7 +8,7 @@ use primordia_data::{EditLog, Labels, Volume};
 use primordia_segmentation::network::Boundary;
 use primordia_segmentation::{
     Auto, Edited, Guides, Hartmann2020, Nuclei, Partition, SegmentError, Segmentation, Unmixing,
-    apply_edits, auto_with, hartmann2020, to_bytes, unmix,
+    Witness, apply_edits, auto_asking, auto_with, hartmann2020, to_bytes, unmix,
 };
 
 use crate::error::{AtlasError, Result};
@@ -49,8 +49,10 @@ impl Reference<'_> {
 
     /// The nuclei that guide `finder`, if there are any to ask.
     fn nuclei(&self, finder: &Finder) -> Result<Option<Nuclei>> {
-        let (Some(channel), Finder::Auto(params) | Finder::Network(params, _)) =
-            (self.nuclei, finder)
+        let (
+            Some(channel),
+            Finder::Auto(params, _) | Finder::Sheets(params) | Finder::Network(params, _),
+        ) = (self.nuclei, finder)
         else {
             return Ok(None);
         };
@@ -84,8 +86,10 @@ fn invert(image: &mut Volume<f32>) {
 
 /// A way to find cells, with all that it needs.
 pub enum Finder {
+    /// By sheets, and the network where these leave doubts.
+    Auto(Auto, Box<Boundary>),
     /// By sheets.
-    Auto(Auto),
+    Sheets(Auto),
     /// By sheets and a network.
     Network(Auto, Box<Boundary>),
     /// By the published recipe.
@@ -99,17 +103,9 @@ impl Finder {
     /// [`AtlasError::Segment`] if `weights` are no weights, [`AtlasError::Read`] if they cannot be read.
     pub fn new(method: Method, weights: Option<&Path>) -> Result<Self> {
         Ok(match method {
-            Method::Automatic => Self::Auto(Auto::default()),
-            Method::Network => {
-                let network = match weights {
-                    Some(path) => read_boundary(path)?,
-                    None => Boundary::shipped().map_err(|source| AtlasError::Segment {
-                        path: "the weights that come with Primordia".into(),
-                        source,
-                    })?,
-                };
-                Self::Network(Auto::default(), Box::new(network))
-            }
+            Method::Automatic => Self::Auto(Auto::default(), Box::new(network(weights)?)),
+            Method::Sheets => Self::Sheets(Auto::default()),
+            Method::Network => Self::Network(Auto::default(), Box::new(network(weights)?)),
             Method::Hartmann2020 { max_offset, step } => Self::Hartmann2020(Hartmann2020 {
                 max_offset: max_offset as usize,
                 step: step as usize,
@@ -121,7 +117,7 @@ impl Finder {
     /// The same finder, making cells of regions by `partition` if it does such a thing.
     #[must_use]
     pub fn parted_by(mut self, partition: Partition) -> Self {
-        if let Self::Auto(params) | Self::Network(params, _) = &mut self {
+        if let Self::Auto(params, _) | Self::Sheets(params) | Self::Network(params, _) = &mut self {
             params.partition = partition;
         }
         self
@@ -131,19 +127,35 @@ impl Finder {
         &self,
         membrane: &Volume<T>,
         nuclei: Option<&Nuclei>,
-    ) -> Result<Segmentation, SegmentError>
+    ) -> Result<(Segmentation, Witness), SegmentError>
     where
         T: Copy + Into<f32> + Send + Sync,
     {
-        match self {
-            Self::Auto(params) => auto_with(membrane, params, &Guides { network: None, nuclei }),
+        let found = match self {
+            Self::Auto(params, network) => return auto_asking(membrane, params, network, nuclei),
+            Self::Sheets(params) => auto_with(membrane, params, &Guides { network: None, nuclei }),
             Self::Network(params, network) => {
                 auto_with(membrane, params, &Guides { network: Some(network.as_ref()), nuclei })
             }
             Self::Hartmann2020(params) => {
                 hartmann2020(&to_bytes(&membrane.map(|&value| value.into()))?, params)
             }
-        }
+        };
+        Ok((found?, self.witness()))
+    }
+
+    /// By what the cells are found if the finder asks no question of its own.
+    fn witness(&self) -> Witness {
+        if matches!(self, Self::Network(..)) { Witness::Network } else { Witness::Sheets }
+    }
+}
+
+/// The weights of a network: those in a file, or those that come with Primordia.
+fn network(weights: Option<&Path>) -> Result<Boundary> {
+    let path = || "the weights that come with Primordia".into();
+    match weights {
+        Some(path) => read_boundary(path),
+        None => Boundary::shipped().map_err(|source| AtlasError::Segment { path: path(), source }),
     }
 }
 
@@ -151,6 +163,8 @@ impl Finder {
 pub struct Found {
     /// The cells.
     pub cells: Segmentation,
+    /// Whether the network had a say in them.
+    pub witness: Witness,
     /// What was taken out of the membranes first.
     pub unmixing: Option<Unmixing>,
     /// The number of nuclei that were found to guide it.
@@ -169,23 +183,25 @@ pub fn segment_image(reference: &Reference<'_>, finder: &Finder) -> Result<Found
     let nuclei = nuclei.as_ref();
     if reference.bleeding.is_some() || reference.dark {
         let (membrane, unmixing) = reference.read()?;
-        let cells = finder.find(&membrane, nuclei).map_err(failed)?;
-        return Ok(Found { cells, unmixing, n_nuclei });
+        let (cells, witness) = finder.find(&membrane, nuclei).map_err(failed)?;
+        return Ok(Found { cells, witness, unmixing, n_nuclei });
     }
     let image = reference.image;
     let voxel_size = image.required_voxel_size()?;
     let voxels = image.read_channel(reference.channel)?;
     image.check_finite(&voxels)?;
     // On voxels as the file has them: other types would take more memory.
-    let cells = match (voxels, finder) {
+    let found = match (voxels, finder) {
         (Voxels::U8(voxels), Finder::Hartmann2020(params)) => {
-            hartmann2020(&Volume::new(voxels, voxel_size)?, params)
+            let cells = hartmann2020(&Volume::new(voxels, voxel_size)?, params);
+            cells.map(|cells| (cells, finder.witness()))
         }
         (Voxels::U8(voxels), _) => finder.find(&Volume::new(voxels, voxel_size)?, nuclei),
         (Voxels::U16(voxels), _) => finder.find(&Volume::new(voxels, voxel_size)?, nuclei),
         (other, _) => finder.find(&Volume::new(other.into_f32(), voxel_size)?, nuclei),
     };
-    Ok(Found { cells: cells.map_err(failed)?, unmixing: None, n_nuclei })
+    let (cells, witness) = found.map_err(failed)?;
+    Ok(Found { cells, witness, unmixing: None, n_nuclei })
 }
 
 /// The cells of a label image that was made elsewhere, on the grid of `image`.

@@ -31,6 +31,7 @@ use super::output::check_folder;
   primordia features labels.ome.tif --only size,contacts -o cells.csv   # many times as fast
   primordia features labels.ome.tif --noise noise.csv   # how far each feature moves by chance
   primordia features --list                     # what each column is, and who defined it")]
+#[allow(clippy::struct_excessive_bools)] // switches of the command line
 pub(super) struct Features {
     /// Label image to read (.tif, .tiff, .h5)
     #[arg(required_unless_present = "list")]

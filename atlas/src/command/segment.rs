@@ -11,7 +11,7 @@ use primordia::measured::found_table;
 use primordia_data::experiment::Segmentation as Recipe;
 use primordia_data::image::{ImageFile, check_suffix, write_labels};
 use primordia_data::{VoxelSize, replace_file};
-use primordia_segmentation::{Partition, Segmentation};
+use primordia_segmentation::{Partition, Segmentation, Witness};
 
 use super::along_axes::parse_voxel_size;
 use super::channel::{membrane_channel, other_channel};
@@ -49,7 +49,7 @@ pub(super) struct Segment {
     /// Channel that bleeds into the membrane channel, by name or number: it is taken out first
     #[arg(long, value_name = "CHANNEL")]
     unmix: Option<String>,
-    /// auto, network: channel of the nuclei of the same cells, by name or number: regions that hold
+    /// auto, sheets, network: channel of the nuclei of the same cells, by name or number: regions that hold
     /// different nuclei do not become one cell
     #[arg(long, value_name = "CHANNEL")]
     nuclei: Option<String>,
@@ -65,10 +65,10 @@ pub(super) struct Segment {
     /// How to find the cells
     #[arg(long, value_enum, default_value_t = Method::Auto)]
     method: Method,
-    /// auto, network: how pieces become cells
+    /// auto, sheets, network: how pieces become cells
     #[arg(long, value_enum, default_value_t = Joining::Average)]
     partition: Joining,
-    /// network: weights of your own, from `primordia train boundary` [default: those that come with Primordia]
+    /// auto, network: weights of your own, from `primordia train boundary` [default: those that come with Primordia]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// hartmann2020: thresholds are tried up to this many grey levels above the background
@@ -101,9 +101,11 @@ fn said(found: &Segmentation) -> String {
 /// How cells are found.
 #[derive(Clone, Copy, ValueEnum)]
 enum Method {
-    /// Nothing to tune, any voxel size
+    /// Nothing to tune, any voxel size: by sheets, and where these leave doubts, with the network
     Auto,
-    /// As auto, and a network looks as well: slower, finds more cells in dim images of coarse voxels
+    /// By bright sheets alone: never slower than it must be
+    Sheets,
+    /// By sheets and a network, whatever the image: finds more cells in dim images
     Network,
     /// The recipe of Hartmann et al. 2020, in voxels
     Hartmann2020,
@@ -143,7 +145,8 @@ impl Segment {
             nuclei: other_channel(&image, channel, "--nuclei", self.nuclei.as_deref())?,
             dark: self.dark_membranes,
         };
-        let Found { cells: found, unmixing, n_nuclei } = segment_image(&reference, &finder)?;
+        let Found { cells: found, witness, unmixing, n_nuclei } =
+            segment_image(&reference, &finder)?;
         write_labels(&self.output, &found.labels)?;
         if let Some(path) = &self.cells {
             export_table(path, &mut found_table(&found)?)?;
@@ -171,6 +174,9 @@ impl Segment {
             if let (Some(n_nuclei), Some(name)) = (n_nuclei, &self.nuclei) {
                 println!("guided by {n_nuclei} nuclei in channel {name}");
             }
+            if matches!((self.method, witness), (Method::Auto, Witness::Network)) {
+                println!("sheets alone left doubts: the network was asked as well");
+            }
             if let Some(verdict) = found.verdict() {
                 println!("{verdict}");
             }
@@ -181,25 +187,26 @@ impl Segment {
     fn finder(&self) -> anyhow::Result<Finder> {
         let recipe = match self.method {
             Method::Auto => Recipe::Automatic,
+            Method::Sheets => Recipe::Sheets,
             Method::Network => Recipe::Network,
             Method::Hartmann2020 => {
                 Recipe::Hartmann2020 { max_offset: self.max_offset, step: self.step }
             }
         };
-        if let (Some(path), Method::Auto | Method::Hartmann2020) = (&self.weights, self.method) {
+        if let (Some(path), Method::Sheets | Method::Hartmann2020) = (&self.weights, self.method) {
             bail!(
-                "--weights {} is for --method network; add that, or leave the weights out",
+                "--weights {} is for --method auto and network; choose one, or leave the weights out",
                 path.display()
             );
         }
         if self.nuclei.is_some() && matches!(self.method, Method::Hartmann2020) {
             bail!(
-                "--nuclei is for --method auto and network; leave it out, or choose another method"
+                "--nuclei is for --method auto, sheets and network; leave it out, or choose another method"
             );
         }
         if self.partition == Joining::Multicut && matches!(self.method, Method::Hartmann2020) {
             bail!(
-                "--partition is for --method auto and network; leave it out, or choose another method"
+                "--partition is for --method auto, sheets and network; leave it out, or choose another method"
             );
         }
         Ok(Finder::new(recipe, self.weights.as_deref())?.parted_by(match self.partition {

@@ -82,10 +82,12 @@ pub struct Experiment {
 /// How cells are found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Segmentation {
-    /// Parameters come from each image.
+    /// By sheets, and where these leave doubts, also by the network; parameters come from each image.
     #[default]
     Automatic,
-    /// As [`Segmentation::Automatic`], with a network that learned boundaries as a second witness.
+    /// By sheets alone.
+    Sheets,
+    /// By sheets, with a network that learned boundaries as a second witness.
     Network,
     /// The recipe of Hartmann et al. 2020 (doi:10.7554/eLife.55913): thresholds `0, step, …` below
     /// `max_offset` grey levels above the histogram's mode are tried.

@@ -88,11 +88,12 @@ fn segmentation(short: Option<&Value<'_>>, long: Option<&Value<'_>>) -> Result<S
     }
 }
 
-const METHODS: &str = "\"auto\", \"network\" or \"hartmann2020\"";
+const METHODS: &str = "\"auto\", \"sheets\", \"network\" or \"hartmann2020\"";
 
 fn method(value: &Value<'_>) -> Result<Segmentation> {
     match value.text()? {
         "auto" => Ok(Segmentation::Automatic),
+        "sheets" => Ok(Segmentation::Sheets),
         "network" => Ok(Segmentation::Network),
         "hartmann2020" => Ok(Segmentation::Hartmann2020 { max_offset: 10, step: 1 }),
         other => {

@@ -277,7 +277,7 @@ fn values_that_mean_nothing_are_errors() {
     for (line, wanted) in [
         ("seed = -1", "not negative"),
         ("seed = 1.5", "a whole number"),
-        ("segmentation = \"cellpose\"", "\"auto\", \"network\" or \"hartmann2020\""),
+        ("segmentation = \"cellpose\"", "\"auto\", \"sheets\", \"network\" or \"hartmann2020\""),
         ("proteins = [\"actin\"]", "neither a channel nor a table; there are: m"),
     ] {
         let text = specimen.replace("[[", &format!("{line}\n[[")) + "channels = [\"m\"]\n";

@@ -62,6 +62,10 @@ impl Text<'_> {
         }
         match experiment.segmentation {
             Segmentation::Automatic => {}
+            Segmentation::Sheets => {
+                self.header("[segmentation]");
+                self.line("method", "\"sheets\"");
+            }
             Segmentation::Network => {
                 self.header("[segmentation]");
                 self.line("method", "\"network\"");
