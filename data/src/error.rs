@@ -52,6 +52,11 @@ pub enum DataError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path} {problem}", path = path.display())]
     Image { path: PathBuf, problem: Box<ImageProblem> },
+    #[error(
+        "cannot keep in a nameless file in {folder} what does not fit in memory: {source}; is there room on the disk?",
+        folder = folder.display()
+    )]
+    Scratch { folder: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}", path = path.display())]
     Write { path: PathBuf, source: std::io::Error },
 }

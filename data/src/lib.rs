@@ -19,8 +19,10 @@ pub mod image;
 pub mod labels;
 pub mod linear;
 pub mod phantom;
+mod positioned;
 pub mod principal_components;
 mod replace;
+pub mod scratch;
 pub mod table;
 pub mod volume;
 
@@ -31,5 +33,6 @@ pub use frame::{CellFrame, ImageFrame, PointCloud, Rigid, TissueFrame};
 pub use labels::Labels;
 pub use principal_components::PrincipalComponents;
 pub use replace::{new_folder, replace_file};
+pub use scratch::{Scratch, ScratchVolume};
 pub use table::{CellId, CellTable};
 pub use volume::{Volume, VoxelSize};

@@ -29,6 +29,10 @@ pub enum SegmentError {
     NoCells { shape: [usize; 3], min_volume_um3: f64 },
     #[error("{voxels} voxels are more than the {most} that fit in one piece; crop the image")]
     TooLarge { voxels: usize, most: usize },
+    #[error(
+        "{} of memory are too few: at least {} are needed; allow more, or crop the image", megabytes(*max_bytes), megabytes(*needed)
+    )]
+    Memory { max_bytes: u64, needed: u64 },
     #[error("the truth has no cells (every label is 0): nothing to score against")]
     NoTruth,
     #[error(
@@ -59,4 +63,9 @@ pub enum SegmentError {
     Network(#[from] candle_core::Error),
     #[error(transparent)]
     Data(#[from] DataError),
+}
+
+/// Rounded up, so that what an error asks for suffices.
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(1_000_000))
 }

@@ -1,6 +1,9 @@
 //! Gaussian smoothing, axis after axis, in slabs that fit the cache.
 
-use primordia_data::Volume;
+use std::ops::Range;
+
+use ndarray::Array3;
+use primordia_data::{Volume, VoxelSize};
 use rayon::prelude::*;
 
 use crate::error::{Result, SegmentError};
@@ -21,7 +24,7 @@ pub fn gaussian_bytes(volume: &Volume<u8>, sigma_voxels: f64) -> Result<Volume<u
         let wanted = "positive and at most 1000 voxels";
         return Err(SegmentError::Parameter { name: "sigma_voxels", value: sigma_voxels, wanted });
     }
-    Ok(smooth(volume, [sigma_voxels; 3]))
+    smooth(volume, [sigma_voxels; 3], 0..volume.shape()[0])
 }
 
 /// Smooths with standard deviations of `sigma_um` (z, y, x; in µm); 0 leaves an axis as it is.
@@ -30,13 +33,31 @@ pub fn gaussian_bytes(volume: &Volume<u8>, sigma_voxels: f64) -> Result<Volume<u
 /// # Errors
 /// [`SegmentError::Parameter`] unless all are between 0 and 1000 voxels.
 pub fn gaussian(volume: &Volume<f32>, sigma_um: [f64; 3]) -> Result<Volume<f32>> {
+    gaussian_planes(volume, sigma_um, 0..volume.shape()[0])
+}
+
+/// Some planes across z of what [`gaussian`] makes of an image.
+pub(crate) fn gaussian_planes(
+    volume: &Volume<f32>,
+    sigma_um: [f64; 3],
+    planes: Range<usize>,
+) -> Result<Volume<f32>> {
     let side_um = volume.voxel_size().um();
     let sigma_voxels = [0, 1, 2].map(|axis| sigma_um[axis] / side_um[axis]);
     if let Some(&value) = sigma_voxels.iter().find(|sigma| !(**sigma >= 0.0 && **sigma <= 1000.0)) {
         let wanted = "between 0 and 1000 voxels";
         return Err(SegmentError::Parameter { name: "sigma_um, in voxels,", value, wanted });
     }
-    Ok(smooth(volume, sigma_voxels))
+    smooth(volume, sigma_voxels, planes)
+}
+
+/// How many voxels (z, y, x) away the furthest voxels are that count for a voxel of the smooth image.
+pub(crate) fn gaussian_reach(voxel_size: VoxelSize, sigma_um: f64) -> [usize; 3] {
+    voxel_size.um().map(|side_um| radius(sigma_um / side_um))
+}
+
+fn radius(sigma_voxels: f64) -> usize {
+    (TRUNCATE * sigma_voxels + 0.5) as usize
 }
 
 /// A kind of voxel: how sums of it are kept, and how a sum becomes a voxel again.
@@ -99,7 +120,7 @@ struct Kernel<W> {
 
 impl<W: Copy> Kernel<W> {
     fn new<T: Sample<Sum = W>>(sigma: f64) -> Self {
-        let radius = (TRUNCATE * sigma + 0.5) as i32;
+        let radius = radius(sigma) as i32;
         let gauss = |step: i32| {
             if sigma > 0.0 { (-0.5 / (sigma * sigma) * f64::from(step * step)).exp() } else { 1.0 }
         };
@@ -130,18 +151,22 @@ fn sum_as_numpy(values: &[f64]) -> f64 {
     rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, value| sum + value)
 }
 
-fn smooth<T: Sample>(volume: &Volume<T>, sigma_voxels: [f64; 3]) -> Volume<T> {
+fn smooth<T: Sample>(
+    volume: &Volume<T>,
+    sigma_voxels: [f64; 3],
+    planes: Range<usize>,
+) -> Result<Volume<T>> {
     /// Planes per slab: few, so that threads share the work; not one, because a slab reads its
     /// surroundings along z as well.
     const SLAB: usize = 8;
     let [_, n_y, n_x] = volume.shape();
     let [along_z, along_y, along_x] = sigma_voxels.map(Kernel::new::<T>);
-    let mut out = volume.map(|_| T::default());
-    if let Some(out) = out.voxels_mut().as_slice_mut() {
+    let mut out = Array3::default([planes.len(), n_y, n_x]);
+    if let Some(out) = out.as_slice_mut() {
         out.par_chunks_mut(SLAB * n_y * n_x).enumerate().for_each_init(
             || (vec![T::default(); n_y * n_x], vec![T::default(); n_x + 2 * along_x.radius()]),
             |(turned, padded), (slab, out)| {
-                smooth_along_z(volume, &along_z, slab * SLAB, out);
+                smooth_along_z(volume, &along_z, planes.start + slab * SLAB, out);
                 for plane in out.chunks_exact_mut(n_y * n_x) {
                     smooth_along_y(plane, &along_y, n_x, turned);
                     smooth_along_x(turned, &along_x, padded, plane);
@@ -149,7 +174,7 @@ fn smooth<T: Sample>(volume: &Volume<T>, sigma_voxels: [f64; 3]) -> Volume<T> {
             },
         );
     }
-    out
+    Ok(Volume::new(out, volume.voxel_size())?)
 }
 
 /// Fills `out`, planes from `first_z` on, in blocks of rows whose surroundings fit the cache.
@@ -244,7 +269,7 @@ mod tests {
     use super::*;
     use crate::testing::{any_bytes, on_threads, reference, sized_volume, volume};
     use approx::assert_abs_diff_eq;
-    use ndarray::{Array3, Axis};
+    use ndarray::Axis;
     use proptest::prelude::*;
 
     /// Sums of some tens of f32 products of size 1.
@@ -296,6 +321,14 @@ mod tests {
     fn bytes_are_smoothed_as_by_scipy() {
         let image = volume(reference().shape, reference().image);
         assert_eq!(gaussian_bytes(&image, 3.0).unwrap().as_slice(), reference().gaussian_3);
+    }
+
+    #[test]
+    fn some_planes_are_those_of_the_whole() {
+        let image = volume([20, 9, 11], (0..20 * 99).map(|n| (n * n % 251) as f32).collect());
+        let whole = gaussian(&image, [1.3, 0.9, 2.0]).unwrap();
+        let some = gaussian_planes(&image, [1.3, 0.9, 2.0], 3..15).unwrap();
+        assert_eq!(some.as_slice(), &whole.as_slice()[3 * 99..15 * 99]);
     }
 
     #[test]

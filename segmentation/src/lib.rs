@@ -12,11 +12,13 @@
 
 mod assignment;
 pub mod auto;
+mod block;
 pub mod components;
 pub mod confidence;
 pub mod distance;
 pub mod edits;
 pub mod error;
+mod evidence;
 pub mod gaussian;
 pub mod hartmann2020;
 pub mod median;
@@ -34,6 +36,8 @@ mod stencil;
 mod strength;
 #[cfg(test)]
 mod testing;
+pub mod tiled;
+mod tiles;
 pub mod unmix;
 pub mod watershed;
 
@@ -51,5 +55,6 @@ pub use multicut::{multicut, multicut_energy};
 pub use score::{Scores, best_ious, score};
 pub use segmentation::{Segmentation, Threshold};
 pub use sheet::{SheetScale, sheet_evidence};
+pub use tiled::{Room, TiledSegmentation, auto_in_tiles, hartmann2020_bytes, whole_bytes};
 pub use unmix::{Unmixing, unmix};
 pub use watershed::{watershed, watershed_within};

@@ -38,6 +38,14 @@ impl RegionGraph {
         Self { faces: BTreeMap::new(), n_regions }
     }
 
+    /// The graph of regions `0..n_regions` with faces between pairs of them, the lower first, ascending.
+    pub(crate) fn of_faces(
+        n_regions: usize,
+        faces: impl Iterator<Item = ((u32, u32), Face)>,
+    ) -> Self {
+        Self { faces: faces.collect(), n_regions }
+    }
+
     /// Adds to the face between two different regions.
     ///
     /// # Panics

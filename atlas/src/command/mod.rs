@@ -13,6 +13,7 @@ mod features;
 mod init;
 mod inspect;
 mod labelled;
+mod memory_size;
 mod output;
 mod progress;
 mod query;
