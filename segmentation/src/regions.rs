@@ -92,15 +92,16 @@ pub(crate) struct Seams(Vec<((u32, u32), Seam)>);
 impl Seams {
     /// Adds the steps from the voxels in `core` to those that follow them along each axis.
     pub(crate) fn add(&mut self, labels: &Volume<u32>, sheets: &Sheets, core: &Block) {
-        const SLAB: usize = 4;
+        const SLAB: usize = 1 << 20; // voxels, about
         let [zs, ys, xs] = core;
-        let starts: Vec<usize> = zs.clone().step_by(SLAB).collect();
+        let n = (SLAB / (ys.len() * xs.len()).max(1)).clamp(1, 4);
+        let starts: Vec<usize> = zs.clone().step_by(n).collect();
         // Some at a time, for the sake of memory; joined always in the same order.
         for starts in starts.chunks(rayon::current_num_threads()) {
             let slabs: Vec<Self> = starts
                 .par_iter()
                 .map(|&z| {
-                    let slab = [z..(z + SLAB).min(zs.end), ys.clone(), xs.clone()];
+                    let slab = [z..(z + n).min(zs.end), ys.clone(), xs.clone()];
                     let mut seams: Vec<_> = seams(labels, sheets, &slab).into_iter().collect();
                     seams.sort_unstable_by_key(|(pair, _)| *pair);
                     Self(seams)

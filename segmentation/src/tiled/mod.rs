@@ -35,7 +35,7 @@ use crate::watershed::flood;
 /// Floods see at least so much around a tile.
 const FLOOD_UM: f64 = 8.0;
 /// Bytes that a region, with its faces, takes while regions are joined.
-const REGION_BYTES: u64 = 1_500;
+const REGION_BYTES: u64 = 1_200;
 
 /// The cells of one image, whose labels wait on disk.
 #[derive(Debug)]
@@ -505,6 +505,59 @@ fn add_moments(moments: &mut [(u64, [u64; 3])], from: [usize; 3], labels: &Volum
         *count += 1;
         for (sum, at) in sums.iter_mut().zip([from[0] + z, from[1] + y, from[2] + x]) {
             *sum += at as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use primordia_data::phantom::{self, Optics, PhantomParams, TissueParams};
+    use primordia_data::{Labels, Scratch};
+
+    /// What floods do not see beyond their tiles changes single voxels.
+    const SAME: f64 = 0.002;
+
+    fn tissue(voxel_um: [f64; 3]) -> Volume<u16> {
+        let voxel_size = VoxelSize::from_um(voxel_um).unwrap();
+        let params = PhantomParams {
+            tissue: TissueParams { n_cells: 30, ..TissueParams::default() },
+            optics: Optics::dim(voxel_size),
+            ..PhantomParams::default()
+        };
+        phantom::specimen(&params, 4).unwrap().membrane
+    }
+
+    /// The labels of tiles of which the smallest that can be have room, and those of the whole.
+    fn in_tiles_and_whole(image: &Volume<u16>) -> (Labels, Labels) {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = Scratch::beside(&folder.path().join("labels.tif"));
+        let membrane = scratch.volume(image.shape(), image.voxel_size()).unwrap();
+        membrane.write([0; 3], image).unwrap();
+        let params = Auto::default();
+        let mut room = Room { max_bytes: 1 << 20, scratch };
+        let found = loop {
+            match auto_in_tiles(&membrane, &params, None, &room) {
+                Err(SegmentError::Memory { needed, .. }) => {
+                    assert!(needed > room.max_bytes, "an error asks for more");
+                    room.max_bytes = needed;
+                }
+                found => break found.unwrap(),
+            }
+        };
+        let labels = Labels::new(found.labels.read(&whole(image.shape())).unwrap());
+        let sizes: u64 = found.moments.iter().map(|(n, _)| n).sum();
+        assert_eq!(sizes as usize, labels.volume().as_slice().iter().filter(|l| **l > 0).count());
+        (labels, crate::auto(image, &params).unwrap().labels)
+    }
+
+    #[test]
+    fn labels_found_in_tiles_are_those_of_the_whole() {
+        for voxel_um in [[1.0, 0.45, 0.45], [0.5, 0.2, 0.2]] {
+            let (tiled, whole) = in_tiles_and_whole(&tissue(voxel_um));
+            let scores = crate::score(&tiled, &whole).unwrap();
+            assert_eq!(scores.n_cells, scores.n_true);
+            assert!(scores.adapted_rand_error <= SAME, "{scores:?}");
         }
     }
 }

@@ -8,12 +8,12 @@ use crate::resample::factors_on;
 use crate::tiles::{Cut, Tile};
 
 /// What a process takes before it has any voxels: its code, tables of stencils, threads' stacks and small maps.
-const BASE: u64 = 48 << 20;
+const BASE: u64 = 32 << 20;
 
 /// Bytes per merged voxel, besides the image itself, while sheets are sought: the merged image, evidence and directions.
 const SHEET_BYTES: u64 = 8;
-/// What is kept for the voxels of one slab meanwhile.
-const SLAB_BYTES: u64 = 96 << 20;
+/// What is kept for the voxels of one small tile meanwhile.
+const TILE_BYTES: u64 = 48 << 20;
 /// Per merged voxel while the network answers: evidence, and the answer.
 const LEARNED_BYTES: u64 = 8;
 /// Per merged voxel while regions are found and joined: evidence, directions, labels, and what waits for the flood.
@@ -68,7 +68,7 @@ pub fn whole_bytes(
     let n_voxels = voxels(grid.0);
     let merged = factors_on(grid, params.membrane_um).iter().product::<usize>() as u64;
     let working = n_voxels.div_ceil(merged);
-    let sheets = working * SHEET_BYTES + SLAB_BYTES;
+    let sheets = working * SHEET_BYTES + TILE_BYTES;
     let learned = if with_network { working * LEARNED_BYTES + NETWORK_BYTES } else { 0 };
     let regions = working * REGIONS_BYTES;
     let borders = n_voxels * BORDER_BYTES + if merged > 1 { working * 4 } else { 0 };
