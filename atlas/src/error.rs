@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use polars::prelude::PolarsError;
+use primordia_data::advice;
 use thiserror::Error;
 
 use crate::file::Problem;
@@ -50,9 +51,9 @@ pub enum AtlasError {
     CellTables(#[from] crate::tables::TableError),
     #[error("cannot learn {protein}: {source}")]
     Learn { protein: String, source: primordia_regression::RegressionError },
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("cannot read {path}: {source}; {todo}", path = path.display(), todo = advice::to_read(source))]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("cannot write {path}: {source}", path = path.display())]
+    #[error("cannot write {path}: {source}; {todo}", path = path.display(), todo = advice::to_write(source))]
     Write { path: PathBuf, source: std::io::Error },
     #[error("cannot write the atlas {path}: {source}", path = path.display())]
     WriteHdf5 { path: PathBuf, source: hdf5_metno::Error },

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::advice;
 use crate::image::ImageProblem;
 
 /// What the functions of this crate return.
@@ -48,15 +49,15 @@ pub enum DataError {
     Parameter { name: &'static str, value: f64, wanted: &'static str },
     #[error("a phantom of {n_voxels:.2e} voxels is too large; use larger voxels or a smaller body")]
     PhantomTooLarge { n_voxels: f64 },
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("cannot read {path}: {source}; {todo}", path = path.display(), todo = advice::to_read(source))]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path} {problem}", path = path.display())]
     Image { path: PathBuf, problem: Box<ImageProblem> },
     #[error(
-        "cannot keep in a nameless file in {folder} what does not fit in memory: {source}; is there room on the disk?",
-        folder = folder.display()
+        "cannot keep in a nameless file in {folder} what does not fit in memory: {source}; {todo}",
+        folder = folder.display(), todo = advice::to_write(source)
     )]
     Scratch { folder: PathBuf, source: std::io::Error },
-    #[error("cannot write {path}: {source}", path = path.display())]
+    #[error("cannot write {path}: {source}; {todo}", path = path.display(), todo = advice::to_write(source))]
     Write { path: PathBuf, source: std::io::Error },
 }

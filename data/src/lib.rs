@@ -9,6 +9,7 @@
 //! Triples are `[z, y, x]`, as arrays are. Points are `x, y, z` in µm from the centre of voxel
 //! `[0, 0, 0]`. Only [`volume`] converts between the two.
 
+pub mod advice;
 mod document;
 pub mod edits;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod hdf5_heap;
 pub mod image;
 pub mod labels;
 pub mod linear;
+mod lock;
 pub mod phantom;
 mod positioned;
 pub mod principal_components;
@@ -31,6 +33,7 @@ pub use error::{DataError, Result};
 pub use experiment::Experiment;
 pub use frame::{CellFrame, ImageFrame, PointCloud, Rigid, TissueFrame};
 pub use labels::Labels;
+pub use lock::FileLock;
 pub use principal_components::PrincipalComponents;
 pub use replace::{new_folder, replace_file};
 pub use scratch::{Scratch, ScratchVolume};

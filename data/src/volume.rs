@@ -136,6 +136,12 @@ impl<T> Volume<T> {
         Volume { voxels: self.voxels.map(f), voxel_size: self.voxel_size }
     }
 
+    /// The same grid with `U::default()` in each voxel. Where that is 0, memory is not touched before it is written to.
+    pub fn blank<U: Clone + Default>(&self) -> Volume<U> {
+        let voxels = Array3::from_elem(self.voxels.raw_dim(), U::default());
+        Volume { voxels, voxel_size: self.voxel_size }
+    }
+
     /// Checks that `other` lies on this grid.
     ///
     /// # Errors

@@ -40,9 +40,8 @@ impl CellMask {
     /// The cell with these runs, which lie in `extent` of `labels`.
     fn of_runs(runs: &[Run], labels: &Labels, extent: &Extent, padding: [usize; 3]) -> Self {
         let mut mask = Self::empty(extent, padding, labels.volume().voxel_size());
-        let n_y = labels.volume().shape()[1];
         for run in runs {
-            mask.fill([run.line() / n_y, run.line() % n_y], run.x());
+            mask.fill([run.z(), run.y()], run.x());
         }
         mask
     }
@@ -59,6 +58,13 @@ impl CellMask {
         let x = in_box(x.start, 2)..in_box(x.end, 2);
         let line = in_box(z, 0) * self.shape()[1] + in_box(y, 1);
         set(self.inside.line_mut(line), x);
+    }
+
+    /// Where in the box a run of the cell lies: z, y, and its voxels along x.
+    pub(crate) fn in_box(&self, run: Run) -> ([usize; 2], Range<usize>) {
+        let [z, y, start, end] = [(run.z(), 0), (run.y(), 1), (run.x().start, 2), (run.x().end, 2)]
+            .map(|(at, axis)| (at as isize - self.origin[axis]) as usize);
+        ([z, y], start..end)
     }
 
     /// Which voxels of the box are the cell's.

@@ -62,8 +62,8 @@ pub(crate) fn border_um2(runs: &[Run], shape: [usize; 3], voxel_size: VoxelSize)
     let mut n_faces = [0; 3];
     for run in runs {
         let n_voxels = run.x().len() as u64;
-        n_faces[0] += n_voxels * n_ends(run.line() / shape[1], shape[0]);
-        n_faces[1] += n_voxels * n_ends(run.line() % shape[1], shape[1]);
+        n_faces[0] += n_voxels * n_ends(run.z(), shape[0]);
+        n_faces[1] += n_voxels * n_ends(run.y(), shape[1]);
         n_faces[2] += u64::from(run.x().start == 0) + u64::from(run.x().end == shape[2]);
     }
     let area_um2 = |axis: usize| n_faces[axis] as f64 * voxel_size.face_area_um2(axis);

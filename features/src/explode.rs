@@ -4,10 +4,14 @@
 //! cells keep their orientation and, unless asked otherwise, their size. After the
 //! "tissue ripper" of Hartmann et al. 2020 (doi:10.7554/eLife.55913).
 
+use nalgebra::Point3;
 use ndarray::Array3;
 use primordia_data::{Labels, Volume};
+use rayon::prelude::*;
 
+use crate::cell::CellMask;
 use crate::error::{FeatureError, Result};
+use crate::mesh::{Mesh, cell_mesh};
 use crate::sweep::{Extent, extents};
 
 /// From where cells move apart.
@@ -201,6 +205,22 @@ impl Exploded {
         Ok(Volume::new(drawn, channel.voxel_size())?)
     }
 
+    /// The surface of each cell where it is drawn, in the order of [`Labels::cells`]: x, y, z in µm from
+    /// the first voxel of the exploded image, enclosing the cell's volume times the scale of cells cubed.
+    pub fn meshes(&self) -> Vec<Mesh> {
+        let um = self.labels.volume().voxel_size().um();
+        let smoothing_um = um.into_iter().fold(0.0, f64::max);
+        let point_um = |[z, y, x]: [f64; 3]| Point3::new(x * um[2], y * um[1], z * um[0]);
+        let mesh = |row: usize| {
+            let (label, extent) = (self.labels.cells()[row], &self.extents[row]);
+            let mesh = cell_mesh(&CellMask::cut(&self.labels, label, extent, [1; 3]), smoothing_um);
+            let (from_um, to_um) = (point_um(self.moves[row].0), point_um(self.moves[row].1));
+            let moved = |vertex: &Point3<f64>| to_um + (vertex - from_um) * self.cell_scale;
+            Mesh::new(mesh.vertices().iter().map(moved).collect(), mesh.triangles().to_vec())
+        };
+        (0..self.labels.n_cells()).into_par_iter().map(mesh).collect()
+    }
+
     /// How many voxels are drawn on more than once.
     pub fn n_overlapping_voxels(&self) -> usize {
         let mut drawn = Array3::from_elem(self.shape, false);
@@ -314,6 +334,26 @@ mod tests {
         assert_eq!((count(&small, 4), count(&small, 9)), (4, 4));
         for (small, whole) in extents(&small).iter().zip(extents(&whole)) {
             assert_eq!(small.centroid_voxels(), whole.centroid_voxels());
+        }
+    }
+
+    #[test]
+    fn meshes_lie_where_their_cells_are_drawn() {
+        let labels = two_blocks();
+        for cell_scale in [1.0, 0.5] {
+            let params =
+                ExplodeParams { cell_scale, factor: [1.0, 2.0, 2.0], ..Default::default() };
+            let exploded = explode(&labels, &params).unwrap();
+            let drawn = extents(&exploded.labels().unwrap());
+            for (mesh, drawn) in exploded.meshes().iter().zip(&drawn) {
+                let wanted_um3 = 16.0 * 0.25 * cell_scale.powi(3);
+                assert!((mesh.volume_um3() / wanted_um3 - 1.0).abs() < 1e-9);
+                let sum: nalgebra::Vector3<f64> = mesh.vertices().iter().map(|v| v.coords).sum();
+                let middle = sum / mesh.vertices().len() as f64;
+                let centroid = drawn.centroid_um(labels.volume().voxel_size()).coords;
+                // A block's mesh is about as symmetric as the block; it moved by whole voxels.
+                assert!((middle - centroid).norm() < 0.1, "{middle} {centroid}");
+            }
         }
     }
 

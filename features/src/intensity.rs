@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
-use nalgebra::{Matrix3, Point3, Vector3};
+use nalgebra::{Matrix3, Vector3};
 use primordia_data::Volume;
 
-use crate::bits::{Bits, for_each_one, previous_bits};
-use crate::cell::{CellMask, Cut};
+use crate::bits::{Bits, word_from, word_of};
+use crate::cell::Cut;
 use crate::error::{FeatureError, Result};
 use crate::sweep::Run;
 use crate::texture::Texture;
+use crate::values::{Excess, LANES, Padded, VALUES_PER_WORD, Value, Values, with_values};
 
 /// The voxels of a channel, in whatever type the image has.
 #[derive(Clone, Copy, Debug)]
@@ -77,9 +78,9 @@ impl<'a> Channel<'a> {
     /// is far from the next.
     pub(crate) fn values(&self, runs: &[Run]) -> Values {
         match self.voxels {
-            ChannelVoxels::U8(volume) => Values::gathered(volume, runs),
-            ChannelVoxels::U16(volume) => Values::gathered(volume, runs),
-            ChannelVoxels::F32(volume) => Values::gathered(volume, runs),
+            ChannelVoxels::U8(volume) => Values::Counts(Padded::gathered(volume, runs)),
+            ChannelVoxels::U16(volume) => Values::Counts(Padded::gathered(volume, runs)),
+            ChannelVoxels::F32(volume) => Values::Reals(Padded::gathered(volume, runs)),
         }
     }
 }
@@ -102,107 +103,28 @@ impl<'a> From<&'a Volume<f32>> for ChannelVoxels<'a> {
     }
 }
 
-/// The brightness of every voxel of a cell, in the order of its runs.
-pub(crate) struct Values(Vec<f32>);
-
-impl Values {
-    fn gathered<T: Copy + Into<f32>>(volume: &Volume<T>, runs: &[Run]) -> Self {
-        let n_x = volume.shape()[2];
-        let voxels = volume.as_slice();
-        let mut values = Vec::with_capacity(runs.iter().map(|run| run.x().len()).sum());
-        for run in runs {
-            values.extend_from_slice(&voxels[run.line() * n_x..][run.x()]);
-        }
-        Self(values.into_iter().map(T::into).collect())
-    }
-
-    pub(crate) fn mean(&self) -> f64 {
-        sum(&self.0) / self.0.len() as f64
-    }
-
-    /// The values of each run.
-    pub(crate) fn by_run<'a>(&'a self, runs: &'a [Run]) -> impl Iterator<Item = &'a [f32]> {
-        let mut rest = self.0.as_slice();
-        runs.iter().map(move |run| rest.split_off(..run.x().len()).unwrap_or_default())
-    }
-
-    /// The sums over each class of voxels.
-    fn class_sums(&self, regions: &Regions) -> [f64; N_CLASSES] {
-        let mut sums = [0.0; N_CLASSES];
-        for part in &regions.parts {
-            sums[part.class] += sum(&self.0[part.voxels.clone()]);
-        }
-        sums
-    }
-
-    fn is_flat(&self) -> bool {
-        self.0.iter().all(|value| *value == self.0[0])
-    }
-}
-
 /// A channel in one cell, and what of it stands out: what polarity and landmarks follow.
 pub(crate) struct Signal {
     pub(crate) values: Values,
     pub(crate) mean: f64,
-    /// For each run the sum of what is above the mean, and of that times steps from its start.
-    pub(crate) excess: Vec<[f64; 2]>,
+    pub(crate) excess: Excess,
+    /// Whether all values are the same.
+    is_flat: bool,
 }
 
 impl Signal {
     fn of(values: Values, runs: &[Run]) -> Self {
-        let mean = values.mean();
-        let excess = values.by_run(runs).map(|values| excess_of_run(values, mean)).collect();
-        Self { values, mean, excess }
+        let (mean, excess, is_flat) = with_values!(&values, values => {
+            let mean = values.mean();
+            (mean, Value::excess(values, runs, mean), values.is_flat(runs))
+        });
+        Self { values, mean, excess, is_flat }
     }
 
     /// Whether no value is NaN or infinite.
     pub(crate) fn is_finite(&self) -> bool {
         self.mean.is_finite()
     }
-}
-
-/// How many values are added up side by side, on vector units.
-const LANES: usize = 8;
-
-fn sum(values: &[f32]) -> f64 {
-    let mut sums = [0.0; LANES];
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (sum, value) in sums.iter_mut().zip(chunk) {
-            *sum += f64::from(*value);
-        }
-    }
-    let rest: f64 = rest.iter().map(|value| f64::from(*value)).sum();
-    sums.iter().sum::<f64>() + rest
-}
-
-/// By how much a value is above the mean; 0 if it is below.
-#[inline]
-pub(crate) fn excess(value: f32, mean: f64) -> f64 {
-    let excess = f64::from(value) - mean;
-    if excess > 0.0 { excess } else { 0.0 }
-}
-
-/// The sum of what is above the mean, and of that times steps from the first of the values.
-fn excess_of_run(values: &[f32], mean: f64) -> [f64; 2] {
-    // Lane by lane, with steps of whole chunks; the lanes' own places come in at the end.
-    let (mut sums, mut chunk_sums) = ([0.0; LANES], [0.0; LANES]);
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for (step, chunk) in chunks.iter().enumerate() {
-        let step = step as f64;
-        for lane in 0..LANES {
-            let excess = excess(chunk[lane], mean);
-            sums[lane] += excess;
-            chunk_sums[lane] += excess * step;
-        }
-    }
-    for (lane, value) in rest.iter().enumerate() {
-        let excess = excess(*value, mean);
-        sums[lane] += excess;
-        chunk_sums[lane] += excess * chunks.len() as f64;
-    }
-    let steps = |lane: usize| LANES as f64 * chunk_sums[lane] + lane as f64 * sums[lane];
-    [sums.iter().sum(), (0..LANES).map(steps).sum()]
 }
 
 /// The parts of a cell over which channels are summed.
@@ -222,77 +144,119 @@ pub(crate) enum Region {
 
 /// To which regions the voxels of a cell belong.
 pub(crate) struct Regions {
-    parts: Vec<Part>,
+    /// Runs that follow one another, all in the same half.
+    whole: Vec<(Range<usize>, usize)>,
+    /// Runs that the middle plane cuts.
+    cut: Pieces,
+    /// What of each run is in the membrane shell.
+    shell: Pieces,
     /// The number of voxels of each region; those cut by the middle plane count half.
     sizes: [f64; 5],
 }
 
-/// Part of a run, all in the same regions.
-struct Part {
-    /// Counted through all runs of the cell.
-    voxels: Range<usize>,
-    /// 3 × (in the membrane) + (0 basal, 1 cut by the middle plane, 2 apical).
-    class: usize,
+/// Basal, cut by the middle plane, apical.
+const N_HALVES: usize = 3;
+
+/// Parts of runs.
+struct Pieces {
+    /// The run, and in which half the piece is.
+    pieces: Vec<(usize, usize)>,
+    /// Which of each 64 voxels of the run are in the piece.
+    sets: Vec<u64>,
 }
 
-const N_CLASSES: usize = 6;
+impl Pieces {
+    fn of_runs(n_runs: usize) -> Self {
+        Self { pieces: Vec::with_capacity(n_runs), sets: Vec::with_capacity(n_runs) }
+    }
+
+    /// Adds a piece; gives the number of its voxels.
+    fn add(&mut self, run: usize, half: usize, set: impl Iterator<Item = u64>) -> u64 {
+        let first = self.sets.len();
+        self.pieces.push((run, half));
+        self.sets.extend(set);
+        self.sets[first..].iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    /// Adds the sums over the pieces of each half to `sums`.
+    fn add_sums<T: Value>(&self, values: &Padded<T>, sums: &mut [f64; N_HALVES]) {
+        let mut first = 0;
+        for &(run, half) in &self.pieces {
+            let run = values.run(run);
+            let end = first + (run.len() * LANES).div_ceil(VALUES_PER_WORD);
+            sums[half] += T::sum_of_set(run, &self.sets[first..end]);
+            first = end;
+        }
+    }
+}
 
 impl Regions {
-    /// The regions of a cell with this membrane shell, whose halves meet at `centroid_um`;
+    /// The regions of a cell with this membrane shell, whose halves meet at its centroid;
     /// `apical` is the tissue's z as a direction in the image.
-    pub(crate) fn of(
-        cell: &CellMask,
-        shell: &Bits,
-        centroid_um: Point3<f64>,
-        apical: Vector3<f64>,
-    ) -> Self {
-        let side_um = cell.voxel_size().um();
+    pub(crate) fn of(cell: &Cut, shell: &Bits, apical: Vector3<f64>) -> Self {
+        let side_um = cell.mask.voxel_size().um();
         // Voxel centres this close to the plane lie on it, whatever the rounding.
         let rounding = 1e-6 * side_um.into_iter().fold(f64::MAX, f64::min);
-        let [_, n_y, _] = cell.shape();
-        let (mut parts, mut n_voxels) = (Vec::new(), 0);
-        for (line, (inside, shell)) in cell.inside().lines().zip(shell.lines()).enumerate() {
-            let start_um = apical.dot(&(cell.point_um([line / n_y, line % n_y, 0]) - centroid_um));
+        let mut regions = Self {
+            whole: Vec::new(),
+            cut: Pieces::of_runs(0),
+            shell: Pieces::of_runs(cell.runs.len()),
+            sizes: [0.0; 5],
+        };
+        let mut counts = [[0; N_HALVES]; 2];
+        for (index, run) in cell.runs.iter().enumerate() {
+            let ([z, y], x) = cell.mask.in_box(*run);
+            let start_um = apical.dot(&(cell.mask.point_um([z, y, 0]) - cell.centroid_um));
             let half = |x: usize| {
                 let height_um = start_um + x as f64 * side_um[2] * apical.x;
                 usize::from(height_um > -rounding) + usize::from(height_um > rounding)
             };
-            for_each_layer(inside, shell, |x, in_shell| {
-                for_each_half(x, half, |x, half| {
-                    let voxels = n_voxels..n_voxels + x.len();
-                    n_voxels = voxels.end;
-                    parts.push(Part { voxels, class: 3 * usize::from(in_shell) + half });
-                });
+            let shell = shell.line(z * cell.mask.shape()[1] + y);
+            for_each_half(x.clone(), half, |part, half| {
+                let words = || x.clone().step_by(VALUES_PER_WORD);
+                if part == x {
+                    regions.add_whole(index, half);
+                    counts[0][half] += part.len() as u64;
+                } else {
+                    let set = words().map(|first| word_of(&part, first));
+                    counts[0][half] += regions.cut.add(index, half, set);
+                }
+                let set = words().map(|first| word_of(&part, first) & word_from(shell, first));
+                counts[1][half] += regions.shell.add(index, half, set);
             });
         }
-        let mut counts = [0.0; N_CLASSES];
-        for part in &parts {
-            counts[part.class] += part.voxels.len() as f64;
+        let [whole, shell] = counts.map(|halves| halves.map(|count| count as f64));
+        regions.sizes = by_region(whole, shell);
+        regions
+    }
+
+    fn add_whole(&mut self, run: usize, half: usize) {
+        match self.whole.last_mut() {
+            Some((runs, last)) if *last == half && runs.end == run => runs.end += 1,
+            _ => self.whole.push((run..run + 1, half)),
         }
-        Self { parts, sizes: by_region(counts) }
+    }
+
+    /// The sums over each region.
+    fn sums<T: Value>(&self, values: &Padded<T>) -> [f64; 5] {
+        let (mut whole, mut shell) = ([0.0; N_HALVES], [0.0; N_HALVES]);
+        for (runs, half) in &self.whole {
+            whole[*half] += values.sum_of_runs(runs.clone());
+        }
+        self.cut.add_sums(values, &mut whole);
+        self.shell.add_sums(values, &mut shell);
+        let mut sums = by_region(whole, shell);
+        if self.is_all_membrane() {
+            // Rounding may have left something.
+            sums[Region::Inside as usize] = 0.0;
+        }
+        sums
     }
 
     /// Whether no voxel lies deeper than the membrane shell.
     pub(crate) fn is_all_membrane(&self) -> bool {
         self.sizes[Region::Inside as usize] == 0.0
     }
-}
-
-/// Calls `each` with every run of a line of the cell that is all in the shell, or not at all.
-fn for_each_layer(inside: &[u64], shell: &[u64], mut each: impl FnMut(Range<usize>, bool)) {
-    let is_in = |set: &[u64], x: usize| set[x / 64] >> (x % 64) & 1 == 1;
-    let before = previous_bits(inside).zip(previous_bits(shell));
-    let here = inside.iter().zip(shell);
-    let cuts = here.zip(before).map(|((inside, shell), (inside_before, shell_before))| {
-        (inside ^ inside_before) | (shell ^ shell_before)
-    });
-    let mut start = 0;
-    for_each_one(cuts, |end| {
-        if is_in(inside, start) {
-            each(start..end, is_in(shell, start));
-        }
-        start = end;
-    });
 }
 
 /// Cuts `x` where the half changes, which does so in one sense only.
@@ -314,14 +278,11 @@ fn for_each_half(
     }
 }
 
-/// From sums over classes of voxels to sums over regions.
-fn by_region(
-    [basal, middle, apical, shell_basal, shell_middle, shell_apical]: [f64; N_CLASSES],
-) -> [f64; 5] {
-    let membrane = shell_basal + shell_middle + shell_apical;
-    let inside = basal + middle + apical;
-    let half = 0.5 * (middle + shell_middle);
-    [membrane + inside, membrane, inside, apical + shell_apical + half, basal + shell_basal + half]
+/// From sums over each half and over what of it is in the shell to sums over regions.
+fn by_region(halves: [f64; N_HALVES], shell: [f64; N_HALVES]) -> [f64; 5] {
+    let [whole, membrane] = [halves, shell].map(|halves| halves.iter().sum::<f64>());
+    let [basal, middle, apical] = halves;
+    [whole, membrane, whole - membrane, apical + 0.5 * middle, basal + 0.5 * middle]
 }
 
 /// The intensities of one channel in one cell.
@@ -339,13 +300,13 @@ impl Intensities {
     /// Of a channel of which nothing is known but whether anything in it stands out.
     pub(crate) fn of(signal: &Signal) -> Self {
         let nothing = [f64::NAN; 5];
-        let is_flat = signal.values.is_flat();
+        let is_flat = signal.is_flat;
         Self { sums: nothing, sizes: nothing, is_flat, polarity_um: None, texture: None }
     }
 
     /// Adds the sums of the channel over the regions of the cell.
     pub(crate) fn with_sums(self, signal: &Signal, regions: &Regions) -> Self {
-        let sums = by_region(signal.values.class_sums(regions));
+        let sums = with_values!(&signal.values, values => regions.sums(values));
         Self { sums, sizes: regions.sizes, ..self }
     }
 
@@ -363,15 +324,14 @@ impl Intensities {
         labels: &Volume<u32>,
         rotation: &Matrix3<f64>,
     ) -> Self {
-        let [_, n_y, _] = labels.shape();
         let step_um = labels.voxel_size().um()[2];
         let (mut total, mut sum) = (0.0, Vector3::zeros());
-        for (run, [excess, steps]) in cell.runs.iter().zip(&signal.excess) {
-            let start = labels.point_um([run.line() / n_y, run.line() % n_y, run.x().start]);
+        for (run, excess) in cell.runs.iter().zip(&signal.excess.by_run) {
+            let start = labels.point_um([run.z(), run.y(), run.x().start]);
             total += excess;
             sum += *excess * (start - cell.centroid_um);
-            sum.x += steps * step_um;
         }
+        sum.x += signal.excess.steps * step_um;
         self.polarity_um = (total > 0.0).then(|| rotation * sum / total);
         self
     }

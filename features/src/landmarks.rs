@@ -19,12 +19,13 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::bits::{Bits, for_each_one, next_bits, previous_bits};
+use crate::bits::{Bits, for_each_one};
 use crate::cell::Cut;
 use crate::error::Result;
-use crate::intensity::{Channel, Signal, excess};
+use crate::intensity::{Channel, Signal};
 use crate::mesh::cell_mesh;
 use crate::sweep::{Cells, Run};
+use crate::values::{LANES, Mean, Padded, Value, excess, with_values};
 
 /// Where landmarks lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,7 +141,7 @@ impl LandmarkParams {
         let mut rng = stream(self.seed, "", cell.label);
         let draw = |_| {
             let voxel = surface[rng.random_range(0..surface.len())];
-            mask.point_um(voxel.map(|at| at as usize)) - centroid_um
+            mask.point_um(mask.inside().place(voxel)) - centroid_um
         };
         (0..self.n_landmarks).map(draw).collect()
     }
@@ -157,29 +158,32 @@ impl LandmarkParams {
         }
         let centroid_um = cell.centroid_um.coords;
         let point = |run: Run, step: usize| {
-            let [_, n_y, _] = image.shape();
-            let at = [run.line() / n_y, run.line() % n_y, run.x().start + step];
-            image.point_um(at) - centroid_um
+            image.point_um([run.z(), run.y(), run.x().start + step]) - centroid_um
         };
-        if self.placement == Placement::Even {
-            return Ok(evenly(weighted(cell.runs, signal, point), self.n_landmarks));
-        }
-        let mut rng = stream(self.seed, channel.name(), cell.label);
-        Ok(drawn(cell.runs, signal, point, self.n_landmarks, &mut rng))
+        with_values!(&signal.values, values => {
+            if self.placement == Placement::Even {
+                let weighted = weighted(cell.runs, values, signal.mean, point);
+                return Ok(evenly(weighted, self.n_landmarks));
+            }
+            let mut rng = stream(self.seed, channel.name(), cell.label);
+            Ok(drawn(cell.runs, values, signal, point, self.n_landmarks, &mut rng))
+        })
     }
 }
 
 /// The voxels of the cell above its mean, with their excess.
-fn weighted(
+fn weighted<T: Value>(
     runs: &[Run],
-    signal: &Signal,
+    values: &Padded<T>,
+    mean: f64,
     point: impl Fn(Run, usize) -> Point3<f64>,
 ) -> Vec<(Point3<f64>, f64)> {
     let mut weighted = Vec::new();
-    for (run, values) in runs.iter().zip(signal.values.by_run(runs)) {
+    for (run, values) in runs.iter().zip(values.by_run(runs)) {
         for (step, value) in values.iter().enumerate() {
-            if f64::from(*value) > signal.mean {
-                weighted.push((point(*run, step), excess(*value, signal.mean)));
+            let excess = excess(*value, mean);
+            if excess > 0.0 {
+                weighted.push((point(*run, step), excess));
             }
         }
     }
@@ -187,8 +191,9 @@ fn weighted(
 }
 
 /// `n` voxels of the cell, drawn with a probability that follows their excess; none without any.
-fn drawn(
+fn drawn<T: Value>(
     runs: &[Run],
+    values: &Padded<T>,
     signal: &Signal,
     point: impl Fn(Run, usize) -> Point3<f64>,
     n: usize,
@@ -197,8 +202,9 @@ fn drawn(
     let mut total = 0.0;
     let cumulated: Vec<f64> = signal
         .excess
+        .by_run
         .iter()
-        .map(|[excess, _]| {
+        .map(|excess| {
             total += excess;
             total
         })
@@ -206,36 +212,34 @@ fn drawn(
     if total <= 0.0 {
         return Vec::new();
     }
-    let guide = Guide::new(&cumulated);
-    let values: Vec<&[f32]> = signal.values.by_run(runs).collect();
+    let (guide, mean) = (Guide::new(&cumulated), Mean::of(signal.mean));
     let draw = |_| {
         let at = total * rng.random::<f64>();
         let index = guide.first_above(at);
         let rest = at - index.checked_sub(1).map_or(0.0, |before| cumulated[before]);
-        point(runs[index], step_of(values[index], signal.mean, rest))
+        let run = runs[index];
+        point(run, step_of(values.run(index), run.x().len(), mean, rest))
     };
     (0..n).map(draw).collect()
 }
 
-/// The first of the values at which the sum of excess passes `rest`; the last with any if rounding
-/// leaves none.
-fn step_of(values: &[f32], mean: f64, mut rest: f64) -> usize {
-    /// Values that are passed at once, on vector units.
-    const STEP: usize = 8;
+/// The first of a run of `n` values at which the sum of excess passes `rest`; the last with any if
+/// rounding leaves none.
+fn step_of<T: Value>(run: &[[T; LANES]], n: usize, mean: Mean, mut rest: f64) -> usize {
     let mut first = 0;
-    for step in values.as_chunks::<STEP>().0 {
-        let [a, b, c, d, e, f, g, h] = step.map(|value| excess(value, mean));
-        let sum = ((a + e) + (c + g)) + ((b + f) + (d + h));
+    for chunk in &run[..run.len() - 1] {
+        let sum = T::excess_of_chunk(chunk, mean);
         if rest < sum {
             break;
         }
-        (rest, first) = (rest - sum, first + STEP);
+        (rest, first) = (rest - sum, first + LANES);
     }
+    let values = &run.as_flattened()[..n];
     let passed = values[first..].iter().position(|value| {
-        rest -= excess(*value, mean);
+        rest -= excess(*value, mean.value);
         rest < 0.0
     });
-    let last = || values.iter().rposition(|value| excess(*value, mean) > 0.0);
+    let last = || values.iter().rposition(|value| excess(*value, mean.value) > 0.0);
     passed.map(|step| first + step).or_else(last).unwrap_or_default()
 }
 
@@ -253,9 +257,9 @@ impl<'a> Guide<'a> {
         let (first_above, parts_per_total) =
             (Vec::with_capacity(sums.len()), sums.len() as f64 / total);
         let mut guide = Self { sums, first_above, parts_per_total };
-        let mut first = 0;
+        let (mut first, part_of_total) = (0, total / sums.len() as f64);
         for part in 0..sums.len() {
-            let low = part as f64 / sums.len() as f64 * total;
+            let low = part as f64 * part_of_total;
             while first + 1 < sums.len() && sums[first] <= low {
                 first += 1;
             }
@@ -289,21 +293,22 @@ pub fn turned_to_tissue(
     PointCloud::new(cloud.points().iter().map(|point| rotation * point).collect())
 }
 
-/// The voxels of a cell that share a face with what is not the cell, `[z, y, x]`.
-fn surface_voxels(inside: &Bits) -> Vec<[u32; 3]> {
-    let [n_z, n_y, _] = inside.shape();
+/// The voxels of a cell that share a face with what is not the cell, as numbers of bits. The cell
+/// does not reach the faces of its box: so what is beside a voxel in memory is beside it in the box,
+/// or neither is the cell's.
+fn surface_voxels(inside: &Bits) -> Vec<u32> {
+    let words = inside.words();
+    let [plane, line] = inside.words_per_plane_and_line();
     let mut voxels = Vec::new();
-    // The cell does not reach the faces of its box.
-    for (z, y) in (1..n_z - 1).flat_map(|z| (1..n_y - 1).map(move |y| (z, y))) {
-        let line = z * n_y + y;
-        let here = inside.line(line);
-        let around = [line - n_y, line - 1, line + 1, line + n_y].map(|line| inside.line(line));
-        let along_x = next_bits(here).zip(previous_bits(here));
-        let surface =
-            here.iter().zip(along_x).enumerate().map(|(word, (here, (next, previous)))| {
-                here & !around.iter().fold(next & previous, |all, line| all & line[word])
-            });
-        for_each_one(surface, |x| voxels.push([z, y, x].map(|at| at as u32)));
+    for at in (plane..words.len() - plane).filter(|at| words[*at] != 0) {
+        let (bits, before, after) = (words[at], words[at - 1] >> 63, words[at + 1] << 63);
+        let enclosed = (bits << 1 | before)
+            & (bits >> 1 | after)
+            & words[at - line]
+            & words[at + line]
+            & words[at - plane]
+            & words[at + plane];
+        for_each_one([bits & !enclosed], |bit| voxels.push((64 * at + bit) as u32));
     }
     voxels
 }

@@ -237,13 +237,12 @@ struct Block {
 fn blocks(runs: &[Run], channels: &[Channel], image: &Volume<u32>, side_um: f64) -> Vec<Block> {
     let um = image.voxel_size().um();
     let sides = um.map(|side| ((side_um / side).round() as usize).max(1));
-    let n_y = image.shape()[1];
     let mut sums = BTreeMap::<[usize; 3], Block>::new();
     let empty =
         || Block { middle_um: Point3::origin(), values: vec![0.0; channels.len()], n_voxels: 0.0 };
     let at = |z: usize, y: usize, x: usize| [z / sides[0], y / sides[1], x / sides[2]];
     for run in runs {
-        let (z, y) = (run.line() / n_y, run.line() % n_y);
+        let (z, y) = (run.z(), run.y());
         for x in run.x() {
             let block = sums.entry(at(z, y, x)).or_insert_with(empty);
             block.middle_um += image.point_um([z, y, x]).coords;
@@ -251,15 +250,11 @@ fn blocks(runs: &[Run], channels: &[Channel], image: &Volume<u32>, side_um: f64)
         }
     }
     for (channel, whole) in channels.iter().enumerate() {
-        let values = whole.values(runs);
-        for (run, values) in runs.iter().zip(values.by_run(runs)) {
-            let (z, y) = (run.line() / n_y, run.line() % n_y);
-            for (x, value) in run.x().zip(values) {
-                if let Some(block) = sums.get_mut(&at(z, y, x)) {
-                    block.values[channel] += f64::from(*value);
-                }
+        whole.values(runs).for_each(runs, |z, y, x, value| {
+            if let Some(block) = sums.get_mut(&at(z, y, x)) {
+                block.values[channel] += value;
             }
-        }
+        });
     }
     let mut blocks: Vec<Block> = sums.into_values().collect();
     for block in &mut blocks {

@@ -2,7 +2,7 @@
 //!
 //! [`measure()`] is the whole of one specimen: [`sweep`] finds every cell in one pass, [`cell`]
 //! cuts each out, [`mesh`] draws its surface, `shell` its membrane, [`contacts`] its neighbours,
-//! [`intensity`] and `texture` its brightness; [`context`] tells where it stands among the others,
+//! `values` gathers its brightness, [`intensity`] and `texture` measure it; [`context`] tells where it stands among the others,
 //! and [`rosettes`] where many cells meet. [`registry`] is the one list of what is measured.
 //!
 //! [`landmarks`] turns a cell, or a protein in it, into a cloud of points; [`cbe`] turns clouds
@@ -36,6 +36,7 @@ mod shell;
 mod smooth;
 pub mod sweep;
 mod texture;
+mod values;
 
 pub use cbe::{CbeFrame, CbeParams, CbeSpace};
 pub use contacts::Contact;

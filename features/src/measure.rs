@@ -327,7 +327,7 @@ impl Task<'_> {
             let shape = self.labels.volume().shape();
             let shell = membrane_shell(&cell.mask, self.membrane_um, shape);
             let apical = self.to_tissue.inverse().vector(&Vector3::z());
-            Regions::of(&cell.mask, &shell, cell.centroid_um, apical)
+            Regions::of(cell, &shell, apical)
         })
     }
 
@@ -344,8 +344,13 @@ impl Task<'_> {
             found = found.with_sums(signal, regions).with_polarity(signal, cell, image, rotation);
         }
         if self.groups.contains(Group::Texture) {
-            let texture =
-                Texture::of(&signal.values, cell.runs, &cell.extent, image, self.texture_um);
+            let texture = Texture::of(
+                &signal.values,
+                cell.runs,
+                &cell.extent,
+                image.voxel_size(),
+                self.texture_um,
+            );
             found = found.with_texture(texture);
         }
         found
@@ -361,7 +366,7 @@ impl Task<'_> {
         let has_texture = self.groups.contains(Group::Texture);
         CellQuality {
             n_voxels: extent.n_voxels,
-            n_pieces: n_pieces(cell.runs, shape[1]),
+            n_pieces: n_pieces(cell.runs),
             touches_border: (0..3).any(|k| extent.first[k] == 0 || extent.end[k] == shape[k]),
             all_membrane: regions.is_some_and(Regions::is_all_membrane),
             channels_without_signal: (0..intensities.len())

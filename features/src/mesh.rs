@@ -115,7 +115,7 @@ pub(crate) fn enclosing_level(cell: &CellMask, field: &Field) -> f32 {
 pub fn mask_area_um2(cell: &CellMask) -> f64 {
     let mut counts = [0_u64; 256];
     for z in 0..cell.shape()[0] - 1 {
-        for_each_mixed_cube_above(cell.inside(), z, |_, corners| counts[corners] += 1);
+        for_each_mixed_cube_above(cell.inside(), z, |_, corners| counts[usize::from(corners)] += 1);
     }
     let [dz, dy, dx] = cell.voxel_size().um();
     let middle = |edge: u8| {
@@ -242,7 +242,7 @@ pub(crate) fn march(field: &Field, level: f32) -> Mesh {
         });
         for_each_mixed_cube_above(&above, z - 1, |[y, x], corners| {
             let cube = y * n_x + x;
-            triangles.extend(table[corners].iter().map(|triangle| {
+            triangles.extend(table[usize::from(corners)].iter().map(|triangle| {
                 triangle.map(|edge| vertices.on_edges[cube + edges[usize::from(edge)]])
             }));
         });

@@ -23,14 +23,13 @@ pub(crate) fn membrane_shell(cell: &CellMask, thickness_um: f64, image_shape: [u
     let mut shell = Bits::empty(cell.shape());
     for steps in steps.chunk_by(|a, b| a.reach_x == b.reach_x) {
         let grown = grown_along_x(&outside, steps[0].reach_x);
-        for step in steps {
-            add_moved(&mut shell, &grown, cell.inside(), step);
-        }
+        steps.iter().for_each(|step| add_moved(&mut shell, &grown, step));
         // Of a thick shell, the first and widest steps leave nothing to do.
-        if shell == *cell.inside() {
-            return shell;
+        if shell.contains_all(cell.inside()) {
+            break;
         }
     }
+    shell.keep_only(cell.inside());
     shell
 }
 
@@ -80,11 +79,16 @@ fn outside(cell: &CellMask, image_shape: [usize; 3]) -> Bits {
     let [z, y, x] = [0, 1, 2].map(|axis| range_in_image(cell, image_shape, axis));
     let n_y = cell.shape()[1];
     let mut outside = Bits::empty(cell.shape());
-    for line in z.flat_map(|z| y.clone().map(move |y| z * n_y + y)) {
-        let words = outside.line_mut(line);
-        set(words, x.clone());
-        for (outside, inside) in words.iter_mut().zip(cell.inside().line(line)) {
-            *outside &= !inside;
+    let mut in_image = vec![0; outside.line(0).len()];
+    set(&mut in_image, x);
+    for z in z {
+        let (first, n_lines) = (z * n_y + y.start, y.len());
+        let inside = cell.inside().line_block(first, n_lines).chunks_exact(in_image.len());
+        let outside = outside.line_block_mut(first, n_lines).chunks_exact_mut(in_image.len());
+        for (outside, inside) in outside.zip(inside) {
+            for ((outside, inside), in_image) in outside.iter_mut().zip(inside).zip(&in_image) {
+                *outside = in_image & !inside;
+            }
         }
     }
     outside
@@ -101,38 +105,27 @@ fn range_in_image(cell: &CellMask, image: [usize; 3], axis: usize) -> Range<usiz
 /// All voxels at most `reach` steps along x from a voxel of the set.
 fn grown_along_x(bits: &Bits, reach: usize) -> Bits {
     let mut grown = bits.clone();
-    for line in grown.lines_mut() {
-        for _ in 0..reach {
-            grow_by_one(line);
-        }
+    let mut reached = 0;
+    while reached < reach {
+        // What is grown so far, moved by a step either way, leaves no gap.
+        let step = (reach - reached).min(2 * reached + 1).min(63);
+        grown = grown.with_both_sides(step);
+        reached += step;
     }
     grown
 }
 
-fn grow_by_one(line: &mut [u64]) {
-    let mut before = 0;
-    for index in 0..line.len() {
-        let here = line[index];
-        let after = line.get(index + 1).map_or(0, |after| after << 63);
-        line[index] |= here << 1 | before | here >> 1 | after;
-        before = here >> 63;
-    }
-}
-
-/// Adds to the shell what of the cell is one step from `bits`.
-fn add_moved(shell: &mut Bits, bits: &Bits, inside: &Bits, step: &Step) {
+/// Adds to the shell what is one step from `bits`.
+fn add_moved(shell: &mut Bits, bits: &Bits, step: &Step) {
     let [n_z, n_y, _] = bits.shape();
     let n_lines = n_y - step.lines.unsigned_abs();
     let [first, from_first] = [-step.lines, step.lines].map(|lines| lines.max(0) as usize);
     for z in 0..n_z {
         let from_z = z.checked_add_signed(step.planes).filter(|from_z| *from_z < n_z);
         let Some(from_z) = from_z else { continue };
-        let first = z * n_y + first;
         let from = bits.line_block(from_z * n_y + from_first, n_lines);
-        let words = from.iter().zip(inside.line_block(first, n_lines));
-        for (shell, (from, inside)) in shell.line_block_mut(first, n_lines).iter_mut().zip(words) {
-            *shell |= from & inside;
-        }
+        let shell = shell.line_block_mut(z * n_y + first, n_lines);
+        shell.iter_mut().zip(from).for_each(|(shell, from)| *shell |= from);
     }
 }
 

@@ -118,15 +118,21 @@ pub fn extents(labels: &Labels) -> Vec<Extent> {
 /// Voxels of one cell that follow one another along x.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Run {
-    line: u32, // z × (lines per plane) + y
+    z: u32,
+    y: u32,
     start: u32,
     end: u32,
 }
 
 impl Run {
-    /// Its line along x: that at z, y is line z × (lines per plane) + y of the image.
-    pub(crate) fn line(self) -> usize {
-        self.line as usize
+    /// Its plane.
+    pub(crate) fn z(self) -> usize {
+        self.z as usize
+    }
+
+    /// Its line in the plane.
+    pub(crate) fn y(self) -> usize {
+        self.y as usize
     }
 
     /// Its voxels along x.
@@ -159,7 +165,13 @@ struct Lines {
 
 impl Lines {
     /// The first of these lines is line `first` of the image.
-    fn of(labels: &[u32], n_x: usize, first: usize, rows: &LabelRows, n_cells: usize) -> Self {
+    fn of(
+        labels: &[u32],
+        [n_y, n_x]: [usize; 2],
+        first: usize,
+        rows: &LabelRows,
+        n_cells: usize,
+    ) -> Self {
         let (mut stretches, mut starts) = (Vec::new(), vec![0]);
         for line in labels.chunks_exact(n_x) {
             for_each_run(line, |label, x| {
@@ -169,7 +181,7 @@ impl Lines {
             starts.push(stretches.len());
         }
         let mut lines = Self { stretches, starts, runs: Vec::new(), run_ends: vec![0; n_cells] };
-        lines.sort_runs(first);
+        lines.sort_runs(first, n_y);
         lines
     }
 
@@ -179,15 +191,15 @@ impl Lines {
 
     /// Puts the stretches in cells into the order of cells: counts those of each cell, so that the
     /// place of each is known beforehand.
-    fn sort_runs(&mut self, first: usize) {
+    fn sort_runs(&mut self, first: usize, n_y: usize) {
         let mut ends = std::mem::take(&mut self.run_ends);
-        self.for_each_run(first, |row, _| ends[row] += 1);
+        self.for_each_run(first, n_y, |row, _| ends[row] += 1);
         let mut n_runs = 0;
         for end in &mut ends {
             n_runs += std::mem::replace(end, n_runs);
         }
         let mut runs = vec![Run::default(); n_runs as usize];
-        self.for_each_run(first, |row, run| {
+        self.for_each_run(first, n_y, |row, run| {
             runs[ends[row] as usize] = run;
             ends[row] += 1;
         });
@@ -195,12 +207,13 @@ impl Lines {
     }
 
     /// Calls `each` with the row and the run of every stretch in a cell.
-    fn for_each_run(&self, first: usize, mut each: impl FnMut(usize, Run)) {
+    fn for_each_run(&self, first: usize, n_y: usize, mut each: impl FnMut(usize, Run)) {
         for line in 0..self.starts.len() - 1 {
+            let [z, y] = [(first + line) / n_y, (first + line) % n_y].map(|at| at as u32);
             let mut start = 0;
             for &Stretch { end, row } in self.line(line) {
                 if row != Stretch::OUTSIDE {
-                    each(row as usize, Run { line: (first + line) as u32, start, end });
+                    each(row as usize, Run { z, y, start, end });
                 }
                 start = end;
             }
@@ -226,14 +239,16 @@ impl Cells {
     /// Reads the image once.
     pub(crate) fn of(labels: &Labels) -> Self {
         let shape = labels.volume().shape();
-        let (n_x, n_cells) = (shape[2], labels.n_cells());
+        let ([_, n_y, n_x], n_cells) = (shape, labels.n_cells());
         let rows = labels.rows();
         let voxels = labels.volume().as_slice();
         let lines_per_chunk = (voxels.len() / n_x).div_ceil(CHUNKS);
         let mut lines: Vec<Lines> = voxels
             .par_chunks(lines_per_chunk * n_x)
             .enumerate()
-            .map(|(chunk, voxels)| Lines::of(voxels, n_x, chunk * lines_per_chunk, &rows, n_cells))
+            .map(|(chunk, voxels)| {
+                Lines::of(voxels, [n_y, n_x], chunk * lines_per_chunk, &rows, n_cells)
+            })
             .collect();
         let runs_of = |row| {
             let chunks: Vec<&[Run]> = lines.iter().map(|lines| lines.runs(row)).collect();
@@ -270,8 +285,7 @@ impl Cells {
     pub(crate) fn extent(&self, row: usize) -> Extent {
         let mut extent = Extent::NOTHING;
         for run in self.runs(row) {
-            let line = run.line();
-            extent.add_run(line / self.shape[1], line % self.shape[1], run.x());
+            extent.add_run(run.z(), run.y(), run.x());
         }
         extent
     }

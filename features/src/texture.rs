@@ -15,10 +15,10 @@
 
 use std::ops::Range;
 
-use primordia_data::{Volume, VoxelSize};
+use primordia_data::VoxelSize;
 
-use crate::intensity::Values;
 use crate::sweep::{Extent, Run};
+use crate::values::{Padded, Value, Values, with_values};
 
 /// Levels of brightness.
 const N_LEVELS: usize = 16;
@@ -79,12 +79,13 @@ impl Texture {
         values: &Values,
         runs: &[Run],
         extent: &Extent,
-        image: &Volume<u32>,
+        voxel_size: VoxelSize,
         side_um: f64,
     ) -> Self {
-        let sides = block_sides(image.voxel_size(), side_um);
-        let steps = steps(image.voxel_size(), sides);
-        Levels::of(values, runs, extent, image.shape()[1], sides).pairs(steps).texture()
+        let sides = block_sides(voxel_size, side_um);
+        let steps = steps(voxel_size, sides);
+        let levels = with_values!(values, values => Levels::of(values, runs, extent, sides));
+        levels.pairs(steps).texture()
     }
 }
 
@@ -115,12 +116,12 @@ fn span(line: &[u8]) -> Range<isize> {
 }
 
 impl Levels {
-    fn of(values: &Values, runs: &[Run], extent: &Extent, n_y: usize, sides: [usize; 3]) -> Self {
+    fn of<T: Value>(values: &Padded<T>, runs: &[Run], extent: &Extent, sides: [usize; 3]) -> Self {
         let shape = [0, 1, 2].map(|k| (extent.end[k] - extent.first[k]).div_ceil(sides[k]));
         let mut blocks = vec![(0.0_f64, 0_u32); shape.iter().product()];
         for (run, values) in runs.iter().zip(values.by_run(runs)) {
-            let [z, y] = [(run.line() / n_y, 0), (run.line() % n_y, 1)]
-                .map(|(at, k)| (at - extent.first[k]) / sides[k]);
+            let [z, y] =
+                [(run.z(), 0), (run.y(), 1)].map(|(at, k)| (at - extent.first[k]) / sides[k]);
             let line = &mut blocks[(z * shape[1] + y) * shape[2]..][..shape[2]];
             let mut x = run.x().start - extent.first[2];
             let mut rest = values;
@@ -128,7 +129,7 @@ impl Levels {
                 let block = x / sides[2];
                 let n = ((block + 1) * sides[2] - x).min(rest.len());
                 let (within, after) = rest.split_at(n);
-                line[block].0 += within.iter().map(|value| f64::from(*value)).sum::<f64>();
+                line[block].0 += within.iter().map(|value| (*value).into()).sum::<f64>();
                 line[block].1 += n as u32;
                 (x, rest) = (x + n, after);
             }
@@ -249,7 +250,7 @@ mod tests {
     use crate::{Channel, MeasureParams, measure};
     use approx::assert_relative_eq;
     use ndarray::Array3;
-    use primordia_data::{Labels, Rigid};
+    use primordia_data::{Labels, Rigid, Volume};
     use proptest::prelude::*;
 
     /// The same sums in another order.
@@ -343,7 +344,7 @@ mod tests {
         let bright = Volume::new(bright, voxel_size(um)).unwrap();
         let cells = Cells::of(&labels);
         let values = Channel::new("actin", &bright).values(cells.runs(0));
-        Texture::of(&values, cells.runs(0), &cells.extent(0), labels.volume(), 0.5)
+        Texture::of(&values, cells.runs(0), &cells.extent(0), labels.volume().voxel_size(), 0.5)
     }
 
     #[test]

@@ -181,18 +181,40 @@ fn cells_of_the_demos_first_phantom_are_drawn_from_their_harmonics() {
     check_drawings(&phantom::specimen(&params, 1000).unwrap().truth);
 }
 
+#[test]
+fn all_cells_of_real_tissues_are_drawn_to_within_a_voxel_at_degree_16() {
+    let Some(folder) = real_data() else { return };
+    for (path, um) in [
+        ("plant_ovule_labels_3d/sample_cells_label.tif", [0.4, 0.25, 0.25]),
+        ("hipsc_TOMM20_labels_3d/TOMM20_cell_segmentation.tif", [0.3, 0.1, 0.1]),
+    ] {
+        let labels = labels(&folder.join(path), um);
+        let [mean_um, ..] = drawing_errors_um(&labels, 16);
+        assert!(mean_um < um[0], "{path}: {mean_um} µm");
+    }
+}
+
 /// `tests/reference/features_explode.py` made the values.
+#[track_caller]
+fn check_exploded(path: &str, um: [f64; 3], shape: [usize; 3], n_drawn: usize, checksum: u32) {
+    let Some(folder) = real_data() else { return };
+    let params = ExplodeParams { about: ExplodeAbout::Corner, ..ExplodeParams::default() };
+    let drawn = explode(&labels(&folder.join(path), um), &params).unwrap().labels().unwrap();
+    assert_eq!(drawn.volume().shape(), shape);
+    let values = drawn.volume().as_slice();
+    assert_eq!(values.iter().filter(|value| **value != 0).count(), n_drawn);
+    let found = values.iter().fold(0_u32, |sum, value| sum.wrapping_mul(31).wrapping_add(*value));
+    assert_eq!(found, checksum);
+}
+
 #[test]
 fn a_section_explodes_as_published() {
-    let Some(folder) = real_data() else { return };
-    let path = folder.join("zfish_membrane_2d/zfish_memGFP_2d_seg.tif");
-    let labels = labels(&path, [1.0, 0.1735, 0.1735]);
-    let params = ExplodeParams { about: ExplodeAbout::Corner, ..ExplodeParams::default() };
-    let drawn = explode(&labels, &params).unwrap().labels().unwrap();
-    assert_eq!(drawn.volume().shape(), [1, 1582, 1327]);
-    let values = drawn.volume().as_slice();
-    assert_eq!(values.iter().filter(|value| **value != 0).count(), 555_531);
-    let checksum =
-        values.iter().fold(0_u32, |sum, value| sum.wrapping_mul(31).wrapping_add(*value));
-    assert_eq!(checksum, 4_002_876_742);
+    let path = "zfish_membrane_2d/zfish_memGFP_2d_seg.tif";
+    check_exploded(path, [1.0, 0.1735, 0.1735], [1, 1582, 1327], 555_531, 4_002_876_742);
+}
+
+#[test]
+fn nuclei_in_3d_explode_as_published() {
+    let path = "cells3d_nuclei/nuclei_label_cellprofiler.tif";
+    check_exploded(path, [0.29, 0.26, 0.26], [103, 436, 436], 695_072, 3_744_449_280);
 }

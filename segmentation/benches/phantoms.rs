@@ -2,14 +2,17 @@
 //!
 //! Prints a line per microscope and voxel size. `PRIMORDIA_CELLS=FILE` also writes what speaks for
 //! each cell and its overlap with the truth: what `training/confidence.py` learns from.
-//! `PRIMORDIA_SEED=N` takes other phantoms (default 1), `PRIMORDIA_METHOD=network` adds the network.
+//! `PRIMORDIA_SEED=N` takes other phantoms (default 1), `PRIMORDIA_METHOD=network` adds the network, and
+//! `PRIMORDIA_NUCLEI=true` the nuclei, as dim as the membranes; `PRIMORDIA_NUCLEI=noise` gives noise for nuclei.
 
 use std::fmt::Write as _;
 
-use primordia_data::VoxelSize;
-use primordia_data::phantom::{self, Optics, PhantomParams};
+use primordia_data::phantom::{self, Optics, Phantom, PhantomParams};
+use primordia_data::{Volume, VoxelSize};
 use primordia_segmentation::network::Boundary;
-use primordia_segmentation::{Auto, CellEvidence, auto, auto_with_network, best_ious, score};
+use primordia_segmentation::{Auto, CellEvidence, Guides, Nuclei, auto_with, best_ious, score};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// Specimens per line.
 const SPECIMENS: u64 = 2;
@@ -84,11 +87,11 @@ fn race(
     for seed in first..first + SPECIMENS {
         let phantom = phantom::specimen(&base.varied(seed), seed).expect("sensible parameters");
         let params = Auto::default();
-        let found = match network {
-            Some(network) => auto_with_network(&phantom.membrane, &params, network),
-            None => auto(&phantom.membrane, &params),
-        };
-        let found = found.expect("an image with cells");
+        let nuclei = nuclei_channel(&phantom, &base.optics, seed);
+        let nuclei =
+            nuclei.map(|image| Nuclei::find(&image, params.membrane_um).expect("an image"));
+        let guides = Guides { network, nuclei: nuclei.as_ref() };
+        let found = auto_with(&phantom.membrane, &params, &guides).expect("an image with cells");
         let scores = score(&found.labels, &phantom.truth).expect("one grid");
         n_true += scores.n_true;
         f1 += scores.f1_iou_50 / SPECIMENS as f64;
@@ -107,6 +110,18 @@ fn race(
         cells.len(),
     );
     cells
+}
+
+/// The nuclei of a phantom, or noise, as `PRIMORDIA_NUCLEI` says.
+fn nuclei_channel(phantom: &Phantom, optics: &Optics, seed: u64) -> Option<Volume<u16>> {
+    match std::env::var("PRIMORDIA_NUCLEI").as_deref() {
+        Ok("noise") => {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            Some(phantom.membrane.map(|_| (0..8).map(|_| rng.random_range(0..3)).sum()))
+        }
+        Ok(_) => Some(phantom::nuclei(phantom, optics, seed).expect("sensible optics").image),
+        Err(_) => None,
+    }
 }
 
 /// Prints how well probabilities agree with the truth: the expected calibration error in ten bins (Naeini et al. 2015,

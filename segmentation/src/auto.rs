@@ -13,10 +13,12 @@ use crate::confidence::CellEvidence;
 use crate::error::{Result, SegmentError};
 use crate::evidence::Evidence;
 use crate::gaussian::{gaussian, gaussian_reach};
+use crate::guide::Guide;
 use crate::hartmann2020::finite_range;
-use crate::merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
-use crate::multicut::multicut;
+use crate::merge::{Face, Merged, RegionGraph, absorb, merge_guided};
+use crate::multicut::multicut_guided;
 use crate::network::{Boundary, Light, add_to, evened};
+use crate::nuclei::{Nuclei, Rooms};
 use crate::refine::{FullGrid, SmallSheets, mark_cores};
 use crate::regions::{Part, minima, region_graph};
 use crate::resample::{
@@ -28,6 +30,7 @@ use crate::strength::{
     CoarseSums, RawSheets, Strength, WIDTH_STEP, choose_width, coarse_factors, noise_gain, usual,
 };
 use crate::tiles::Cut;
+use crate::volumes::Volumes;
 use crate::watershed::flood;
 
 /// What membranes and cells are, in µm; the defaults fit animal and plant tissues.
@@ -57,10 +60,16 @@ pub enum Partition {
 }
 
 impl Partition {
-    fn of(self, graph: &RegionGraph, most: f64, assumed: Face) -> Merged {
+    fn of(
+        self,
+        graph: &RegionGraph,
+        (most, assumed): (f64, Face),
+        guide: &Guide<'_>,
+        volumes: &Volumes,
+    ) -> Merged {
         match self {
-            Self::Average => merge_by_average(graph, most, assumed),
-            Self::Multicut => multicut(graph, most, assumed),
+            Self::Average => merge_guided(graph, most, assumed, guide, volumes),
+            Self::Multicut => multicut_guided(graph, most, assumed, guide),
         }
     }
 }
@@ -122,24 +131,61 @@ pub fn auto<T>(membrane: &Volume<T>, params: &Auto) -> Result<Segmentation>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
+    auto_with(membrane, params, &Guides::default())
+}
+
+/// What [`auto_with`] asks besides the sheets of the membrane channel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Guides<'g> {
+    /// A network that learned what boundaries look like: a second witness for each membrane. Slower; finds more cells
+    /// where light is dim and voxels are coarse.
+    pub network: Option<&'g Boundary>,
+    /// The nuclei of the same cells, from a channel on the grid of the membranes, merged up to
+    /// [`Auto::membrane_um`]: regions that hold different ones are not joined. Cells without a nucleus stay.
+    pub nuclei: Option<&'g Nuclei>,
+}
+
+/// [`auto`](fn@auto) with further guides.
+///
+/// # Errors
+/// Those of [`auto`](fn@auto), [`SegmentError::Network`] if memory runs out, [`SegmentError::Data`] if the nuclei are not
+/// on the membranes' grid.
+pub fn auto_with<T>(
+    membrane: &Volume<T>,
+    params: &Auto,
+    guides: &Guides<'_>,
+) -> Result<Segmentation>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
+    match guides.network {
+        Some(network) => by_network(membrane, params, network, guides.nuclei),
+        None => by_sheets(membrane, params, guides.nuclei),
+    }
+}
+
+fn by_sheets<T>(
+    membrane: &Volume<T>,
+    params: &Auto,
+    nuclei: Option<&Nuclei>,
+) -> Result<Segmentation>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
     let grid = Grid::of(membrane, params)?;
     let (factors, width_um) = (factors_up_to(membrane, grid.width_um), grid.width_um);
     let image = grid.image_with(membrane, factors)?;
     let range = finite_range(&image)?;
     let sheets = sheets(&image, SheetScale::for_width(width_um), range)?;
     drop(image);
-    cells(&FullGrid { image: membrane, factors, range, width_um }, sheets, params)
+    cells(&FullGrid { image: membrane, factors, range, width_um }, sheets, params, nuclei)
 }
 
-/// [`auto`](fn@auto) with two witnesses for each membrane: the sheet filter, and a network that learned what boundaries look
-/// like. Slower; finds more cells where light is dim and voxels are coarse.
-///
-/// # Errors
-/// Those of [`auto`](fn@auto), and [`SegmentError::Network`] if memory runs out.
-pub fn auto_with_network<T>(
+fn by_network<T>(
     membrane: &Volume<T>,
     params: &Auto,
     network: &Boundary,
+    nuclei: Option<&Nuclei>,
 ) -> Result<Segmentation>
 where
     T: Copy + Into<f32> + Send + Sync,
@@ -165,7 +211,7 @@ where
         put(&mut sheets.directions, tile.from(), &found);
     }
     drop(learned);
-    cells(&FullGrid { image: membrane, factors, range, width_um }, sheets, params)
+    cells(&FullGrid { image: membrane, factors, range, width_um }, sheets, params, nuclei)
 }
 
 /// What both witnesses say together, as a share of what is usual.
@@ -178,13 +224,20 @@ pub(crate) fn agree(sheets: &mut Volume<Evidence>, learned: &[f32]) {
 }
 
 /// The cells that sheets in the shrunken image enclose.
-fn cells<T>(grid: &FullGrid<'_, T>, sheets: Sheets, params: &Auto) -> Result<Segmentation>
+fn cells<T>(
+    grid: &FullGrid<'_, T>,
+    mut sheets: Sheets,
+    params: &Auto,
+    nuclei: Option<&Nuclei>,
+) -> Result<Segmentation>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    let (mut labels, n_regions) = over_segment(&sheets, grid.width_um)?;
+    let rooms = with_walls(grid, &mut sheets, nuclei)?;
+    let (mut labels, n_regions) = over_segment(&sheets, grid.width_um, rooms.as_ref())?;
     let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
     let graph = region_graph(&labels, &sheets, n_regions);
+    let guide = rooms.map_or_else(Guide::default, |rooms| rooms.guide(&labels, n_regions));
     let mut regions = Regions::new(n_regions);
     regions.add(&labels, &Part::whole(shape), shape);
     let mut sheets = SmallSheets::from(sheets);
@@ -192,8 +245,8 @@ where
         sheets.evidence = None; // nobody asks, and memory is needed
     }
     let full = (grid.image.shape(), voxel_size);
-    let cells = Cells::new(&regions, &graph, full, grid.width_um, params)?;
-    drop((regions, graph));
+    let cells = Cells::new(&regions, &graph, &guide, full, grid.width_um, params)?;
+    drop((regions, graph, guide));
     rename(&mut labels, &cells.names);
     let mut has_core = vec![false; cells.evidence.len() + 1];
     mark_cores(&labels, &whole(shape), &mut has_core);
@@ -202,8 +255,28 @@ where
     Ok(Segmentation { labels: Labels::new(labels), evidence: Some(cells.evidence), threshold })
 }
 
-/// Far more regions than cells, and their number.
-fn over_segment(sheets: &Sheets, width_um: f64) -> Result<(Volume<u32>, usize)> {
+/// The rooms of nuclei, if there are any, whose walls become weak sheets.
+fn with_walls<'n, T>(
+    grid: &FullGrid<'_, T>,
+    sheets: &mut Sheets,
+    nuclei: Option<&'n Nuclei>,
+) -> Result<Option<Rooms<'n>>>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
+    let Some(nuclei) = nuclei.filter(|nuclei| !nuclei.all().is_empty()) else { return Ok(None) };
+    let membranes = shrink(grid.image, grid.factors, Into::into)?;
+    let rooms = Rooms::new(nuclei, &membranes, &sheets.evidence)?;
+    rooms.draw_walls(sheets);
+    Ok(Some(rooms))
+}
+
+/// Far more regions than cells, but one for each nucleus, and their number.
+fn over_segment(
+    sheets: &Sheets,
+    width_um: f64,
+    rooms: Option<&Rooms<'_>>,
+) -> Result<(Volume<u32>, usize)> {
     let shape = sheets.evidence.shape();
     let cut = Cut { reach: seed_reach(sheets.evidence.voxel_size(), width_um), step: [1; 3] };
     let mut all = Vec::new();
@@ -213,11 +286,17 @@ fn over_segment(sheets: &Sheets, width_um: f64) -> Result<(Volume<u32>, usize)> 
         all.extend(found.into_iter().map(|at| part.in_whole(at)));
     }
     all.sort_unstable(); // in the order of memory
-    let mut labels = Volume::new(Array3::zeros(shape), sheets.evidence.voxel_size())?;
+    let mut labels = sheets.evidence.blank::<u32>();
     for (number, &at) in (1..).zip(&all) {
         labels.voxels_mut()[at] = number;
     }
-    Ok((flood(&sheets.evidence, labels)?, all.len()))
+    let mut n_regions = all.len();
+    drop(all);
+    if let Some(rooms) = rooms {
+        rooms.plant(&mut labels, &sheets.evidence);
+        n_regions = labels.as_slice().par_iter().copied().max().unwrap_or(0) as usize;
+    }
+    Ok((flood(&sheets.evidence, labels)?, n_regions))
 }
 
 /// Where the flood begins: at the minima of the smoothed evidence, among the voxels asked for.
@@ -402,28 +481,47 @@ impl Cells {
     pub(crate) fn new(
         regions: &Regions,
         graph: &RegionGraph,
+        guide: &Guide<'_>,
         grid: ([usize; 3], VoxelSize),
         width_um: f64,
         params: &Auto,
     ) -> Result<Self> {
         tracing::debug!(n_regions = graph.n_regions(), width_um, "over-segmented");
         let assumed = assumed(width_um);
-        let merged = params.partition.of(graph, params.parting, assumed);
         let voxel_um3 = grid.1.volume_um3();
         let region_um3: Vec<f64> = regions.n_voxels.iter().map(|&n| n as f64 * voxel_um3).collect();
         let border = &regions.border_um2;
-        let joined = graph.grouped(&merged.groups, merged.n_groups());
-        let first = Extent::new(&merged, &region_um3, border, &joined);
-        let usual_um3 = first.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3));
+        let joining = |volumes: &Volumes| {
+            let partition = params.partition;
+            let merged = partition.of(graph, (params.parting, assumed), guide, volumes);
+            let joined = graph.grouped(&merged.groups, merged.n_groups());
+            let extent = Extent::new(&merged, &region_um3, border, &joined);
+            let nuclei = guide.grouped(&merged.groups, merged.n_groups());
+            let usual_um3 = nuclei
+                .usual(&extent.volume_um3)
+                .unwrap_or_else(|| extent.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3)));
+            (merged, joined, extent, nuclei, usual_um3)
+        };
+        // How large cells are is known once regions have been joined: then they are joined again, by that.
+        let usual_um3 = joining(&Volumes::default()).4;
+        let volumes = Volumes::new(region_um3.clone(), usual_um3);
+        let (merged, joined, first, nuclei, usual_um3) = joining(&volumes);
         let least_um3 = params.min_volume_um3.max(SMALLEST * usual_um3);
-        let merged =
-            merged.then(&absorb(&joined, &first.volume_um3, |volume_um3, around, weakest| {
+        let merged = merged.then(&absorb(
+            &joined,
+            &first.volume_um3,
+            |group, volume_um3, around, weakest| {
+                if nuclei.has_nucleus(group) {
+                    return false;
+                }
                 let seen = around.mean().min(weakest.with(assumed).mean());
                 volume_um3 < least_um3 || seen < params.needed(volume_um3 / usual_um3)
-            }));
+            },
+        ));
         let joined = graph.grouped(&merged.groups, merged.n_groups());
         let extent = Extent::new(&merged, &region_um3, border, &joined);
-        let seen = evidence_of(graph, &merged, &joined, assumed);
+        let nuclei = guide.grouped(&merged.groups, merged.n_groups());
+        let seen = evidence_of(graph, &merged, &joined, &nuclei, assumed);
         let mut evidence = Vec::new();
         let cell: Vec<u32> = (0..merged.n_groups())
             .map(|group| {
@@ -449,11 +547,12 @@ impl Cells {
     }
 }
 
-/// What the faces of each group say; `joined` is the graph of the groups.
+/// What the faces of each group say; `joined` is the graph of the groups, `nuclei` which they hold.
 fn evidence_of(
     graph: &RegionGraph,
     merged: &Merged,
     joined: &RegionGraph,
+    nuclei: &Guide<'_>,
     assumed: Face,
 ) -> Vec<CellEvidence> {
     let n_groups = merged.n_groups();
@@ -467,6 +566,7 @@ fn evidence_of(
     }
     let mut weakest = vec![f64::INFINITY; n_groups];
     for (a, b, face) in joined.faces() {
+        let face = nuclei.seen((a, b, face));
         for side in [a as usize, b as usize] {
             around[side] = around[side].with(face);
             weakest[side] = weakest[side].min(face.with(assumed).mean());

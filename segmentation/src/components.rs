@@ -168,32 +168,41 @@ impl Slab {
     }
 }
 
-/// Finds the runs of a row; stretches without a border inside them take one look.
+/// Finds the runs of a row, from border to border in 64 voxels at a time.
 fn push_runs<T>(voxels: &[T], inside: &impl Fn(&T) -> bool, runs: &mut Vec<Run>) {
-    const STRETCH: usize = 64;
-    let mut open: Option<u32> = None;
-    for (stretch, voxels) in voxels.chunks(STRETCH).enumerate() {
-        let first = (stretch * STRETCH) as u32;
-        let n_inside: u8 = voxels.iter().map(|voxel| u8::from(inside(voxel))).sum();
-        if open.is_some() == (n_inside > 0)
-            && (n_inside == 0 || usize::from(n_inside) == voxels.len())
-        {
-            continue;
-        }
-        for (x, voxel) in (first..).zip(voxels) {
-            match (open, inside(voxel)) {
-                (None, true) => open = Some(x),
-                (Some(start), false) => {
-                    runs.push(Run { start, end: x });
-                    open = None;
-                }
-                _ => {}
+    let (mut start, mut before) = (0, 0);
+    for (first, voxels) in (0..).step_by(64).zip(voxels.chunks(64)) {
+        let bits = bits(voxels, inside);
+        let mut borders = bits ^ (bits << 1 | before);
+        while borders > 0 {
+            let place = borders.trailing_zeros();
+            if bits >> place & 1 > 0 {
+                start = first + place;
+            } else {
+                runs.push(Run { start, end: first + place });
             }
+            borders &= borders - 1;
         }
+        before = bits >> 63;
     }
-    if let Some(start) = open {
+    if before > 0 {
         runs.push(Run { start, end: voxels.len() as u32 });
     }
+}
+
+/// Which of up to 64 voxels are inside, the first in the lowest bit.
+fn bits<T>(voxels: &[T], inside: &impl Fn(&T) -> bool) -> u64 {
+    /// Multiplied by this, the lowest bits of eight bytes come to stand side by side in the highest byte.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let mut flags = [0; 64];
+    for (flag, voxel) in flags.iter_mut().zip(voxels) {
+        *flag = u8::from(inside(voxel));
+    }
+    let (bytes, _) = flags.as_chunks::<8>();
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |bits, &flags| bits << 8 | u64::from_le_bytes(flags).wrapping_mul(GATHER) >> 56)
 }
 
 /// The component of each run, and the voxels of each component. Parents come before their runs,

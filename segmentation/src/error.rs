@@ -20,6 +20,10 @@ pub enum SegmentError {
     )]
     Constant { value: f64 },
     #[error(
+        "every voxel of the nuclei channel is {value}: it shows no nuclei; is it the right channel, and was it read whole?"
+    )]
+    ConstantNuclei { value: f64 },
+    #[error(
         "{count} of {voxels} voxels are NaN or infinite; replace them (for example by 0) first"
     )]
     NotFinite { count: usize, voxels: usize },
@@ -35,6 +39,12 @@ pub enum SegmentError {
     Memory { max_bytes: u64, needed: u64 },
     #[error("the truth has no cells (every label is 0): nothing to score against")]
     NoTruth,
+    #[error(
+        "a scribble is 1 (boundary) or 2 (inside a cell), and 0 where nothing is known; found {value}"
+    )]
+    NotScribbles { value: u32 },
+    #[error("every voxel is 0: there are no scribbles; 1 is a boundary, 2 the inside of a cell")]
+    NoScribbles,
     #[error(
         "the channel to unmix is nowhere brighter than {value}: it cannot bleed; is it the right one?"
     )]

@@ -27,11 +27,11 @@ impl Evidence {
 }
 
 /// In whole steps, for the flood.
-impl From<Evidence> for usize {
+impl From<Evidence> for u32 {
     #[inline]
     fn from(evidence: Evidence) -> Self {
         const PER_UNIT: f32 = 512.0;
-        (evidence.value() * PER_UNIT).min(4095.0) as usize
+        (evidence.value() * PER_UNIT).min(4095.0) as u32
     }
 }
 
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn strong_evidence_ends_at_the_highest_level() {
-        let level = |value| usize::from(Evidence::new(value));
+        let level = |value| u32::from(Evidence::new(value));
         assert_eq!([0.0, 0.5, 1.0, 8.0, 1e4].map(level), [0, 256, 512, 4095, 4095]);
     }
 }

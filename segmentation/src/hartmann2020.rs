@@ -66,7 +66,7 @@ impl Default for Hartmann2020 {
 ///
 /// The labels equal those of `scipy.ndimage` and `skimage.segmentation` in the same steps, but for
 /// single voxels where several seeds reach a voxel at once (see [`watershed`]). Images of other
-/// types go through [`to_bytes`] first. Memory: 8 bytes per voxel and the queue of the flood.
+/// types go through [`to_bytes`] first. Memory: 8 bytes per voxel and 8 for each that waits for the flood.
 ///
 /// # Errors
 /// [`SegmentError::Constant`] if all voxels are equal, [`SegmentError::NoCells`] if no hole is
@@ -83,7 +83,7 @@ pub fn hartmann2020(membrane: &Volume<u8>, params: &Hartmann2020) -> Result<Segm
 /// The recipe from the smooth image on.
 pub(crate) fn flood_bodies(smooth: &Volume<u8>, params: &Hartmann2020) -> Result<Segmentation> {
     let threshold = choose_threshold(smooth, params);
-    let bodies = Components::new(smooth, |&value| f64::from(value) <= threshold.level);
+    let bodies = at_most(smooth, threshold.level as usize);
     let big: Vec<bool> = bodies.sizes().iter().map(|&size| size >= params.max_voxels).collect();
     let mut labels = watershed(smooth, seeds(&bodies, smooth, params.min_voxels))?;
     drop(bodies);
@@ -102,7 +102,7 @@ pub(crate) fn flood_bodies(smooth: &Volume<u8>, params: &Hartmann2020) -> Result
 pub fn to_bytes(volume: &Volume<f32>) -> Result<Volume<u8>> {
     let (low, high) = finite_range(volume)?;
     let scale = 255.0 / (f64::from(high) - f64::from(low));
-    let mut out = volume.map(|_| 0);
+    let mut out = volume.blank();
     if let Some(out) = out.voxels_mut().as_slice_mut() {
         let values = volume.as_slice();
         out.par_iter_mut().zip(values).for_each(|(byte, &value)| {
@@ -149,13 +149,19 @@ fn choose_threshold(smooth: &Volume<u8>, params: &Hartmann2020) -> Threshold {
     let tried: Vec<(f64, usize)> = levels
         .into_par_iter()
         .map(|level| {
-            let holes = Components::new(smooth, |&value| usize::from(value) <= level);
+            let holes = at_most(smooth, level);
             (level as f64, holes.sizes().iter().filter(cell_sized).count())
         })
         .collect();
     let most = tried.iter().map(|&(_, n)| n).max().unwrap_or(0);
     let level = tried.iter().find(|&&(_, n)| n == most).map_or(0.0, |&(level, _)| level);
     Threshold { level, tried }
+}
+
+/// The components of the voxels up to a grey level.
+fn at_most(smooth: &Volume<u8>, level: usize) -> Components {
+    let level = level.min(255) as u8;
+    Components::new(smooth, |&value| value <= level)
 }
 
 /// How often each grey level occurs.
@@ -180,7 +186,7 @@ fn seeds(bodies: &Components, like: &Volume<u8>, min_voxels: u64) -> Volume<u32>
         .zip(bodies.sizes())
         .map(|(name, &size)| if size < min_voxels { 0 } else { name })
         .collect();
-    let mut seeds = like.map(|_| 0);
+    let mut seeds = like.blank();
     bodies.paint(&names, &mut seeds);
     seeds
 }

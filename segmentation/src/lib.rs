@@ -1,8 +1,8 @@
 //! Finds the cells of a membrane-stained volume, and says how sure it is of each.
 //!
-//! [`auto`](fn@auto) needs no parameter and is the method of choice; [`auto_with_network`] sees more where images are dim;
-//! [`hartmann2020`](fn@hartmann2020) is the recipe of the
-//! lateral-line atlas (Hartmann et al. 2020, doi:10.7554/eLife.55913), to compare with.
+//! [`auto`](fn@auto) needs no parameter and is the method of choice; [`auto_with`] a network sees more where
+//! images are dim, and so it does with the [`Nuclei`] of another channel;
+//! [`hartmann2020`](fn@hartmann2020) is the recipe of the lateral-line atlas (Hartmann et al. 2020, doi:10.7554/eLife.55913), to compare with.
 //! [`unmix`](fn@unmix) takes out of the membrane channel what another one bleeds into it,
 //! [`apply_edits`] corrects what it found by hand, and [`score`](fn@score) tells how well labels agree with a truth. The steps are public: [`median()`],
 //! [`gaussian()`], [`Components`], [`distance_um`], [`watershed()`].
@@ -20,11 +20,13 @@ pub mod edits;
 pub mod error;
 mod evidence;
 pub mod gaussian;
+mod guide;
 pub mod hartmann2020;
 pub mod median;
 pub mod merge;
 pub mod multicut;
 pub mod network;
+pub mod nuclei;
 mod refine;
 mod regions;
 mod resample;
@@ -34,14 +36,17 @@ mod share;
 pub mod sheet;
 mod stencil;
 mod strength;
+mod taken;
 #[cfg(test)]
 mod testing;
 pub mod tiled;
 mod tiles;
 pub mod unmix;
+mod vectorized;
+mod volumes;
 pub mod watershed;
 
-pub use auto::{Auto, Partition, auto, auto_with_network};
+pub use auto::{Auto, Guides, Partition, auto, auto_with};
 pub use components::Components;
 pub use confidence::{CellEvidence, Grade, Verdict};
 pub use distance::distance_um;
@@ -52,6 +57,7 @@ pub use hartmann2020::{Hartmann2020, hartmann2020, to_bytes};
 pub use median::median;
 pub use merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
 pub use multicut::{multicut, multicut_energy};
+pub use nuclei::{Nuclei, Nucleus};
 pub use score::{Scores, best_ious, score};
 pub use segmentation::{Segmentation, Threshold};
 pub use sheet::{SheetScale, sheet_evidence};

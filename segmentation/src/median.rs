@@ -4,17 +4,22 @@
 use primordia_data::Volume;
 use rayon::prelude::*;
 
+use crate::vectorized::vectorized;
+
 /// The 3 × 3 × 3 median of `volume`. Beyond its borders the image is mirrored, the border voxel
 /// counted twice (`reflect` in scipy).
 pub fn median(volume: &Volume<u8>) -> Volume<u8> {
     let [n_z, n_y, n_x] = volume.shape();
     let voxels = volume.as_slice();
-    let mut out = volume.map(|_| 0_u8);
+    let mut out = volume.blank();
     if let Some(out) = out.voxels_mut().as_slice_mut() {
         out.par_chunks_mut(n_y * n_x).enumerate().for_each(|(z, plane)| {
             let planes = [z.saturating_sub(1), z, (z + 1).min(n_z - 1)]
                 .map(|z| &voxels[z * n_y * n_x..(z + 1) * n_y * n_x]);
-            median_plane(planes, n_x, plane);
+            vectorized(
+                #[inline(always)]
+                || median_plane(planes, n_x, plane),
+            );
         });
     }
     out
@@ -22,6 +27,7 @@ pub fn median(volume: &Volume<u8>) -> Volume<u8> {
 
 /// Sorts along z, then y, then x: after each the earlier order still holds, so that of the 27
 /// sorted values 8 cannot be the median and need no look.
+#[inline(always)]
 fn median_plane(planes: [&[u8]; 3], n_x: usize, out: &mut [u8]) {
     let n_y = out.len() / n_x;
     let mut triples = [(); 3].map(|()| [(); 3].map(|()| vec![0; n_x])); // [row][rank along z]
@@ -50,6 +56,7 @@ fn median_plane(planes: [&[u8]; 3], n_x: usize, out: &mut [u8]) {
     }
 }
 
+#[inline(always)]
 fn sort_rows([a, b, c]: [&[u8]; 3], [low, middle, high]: [&mut [u8]; 3]) {
     let n = low.len();
     let (a, b, c, middle, high) = (&a[..n], &b[..n], &c[..n], &mut middle[..n], &mut high[..n]);
@@ -59,6 +66,7 @@ fn sort_rows([a, b, c]: [&[u8]; 3], [low, middle, high]: [&mut [u8]; 3]) {
 }
 
 /// `nines` are the sorted columns (one longer at both ends than `out`), by rank along z and y.
+#[inline(always)]
 fn median_row(nines: [&[u8]; 9], out: &mut [u8]) {
     let n = out.len();
     let [a, b, c, d, e, f, g, h, i] = nines.map(|nine| &nine[..n + 2]);

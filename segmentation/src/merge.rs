@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
+use crate::guide::{Guide, Holds, add};
+use crate::volumes::Volumes;
+
 /// The faces between regions: for each pair that touches, how much evidence for a membrane lies
 /// on their common face, and its area.
 #[derive(Clone, Debug, Default)]
@@ -104,28 +107,93 @@ impl RegionGraph {
 /// uncertain, then waits until the faces around it have been joined to it. [`Face::default`] is
 /// the published linkage.
 pub fn merge_by_average(graph: &RegionGraph, most: f64, assumed: Face) -> Merged {
-    merge(graph, most, |face| face.with(assumed).mean())
+    merge_guided(graph, most, assumed, &Guide::default(), &Volumes::default())
+}
+
+/// [`merge_by_average`] in which the mean evidence on a face counts by how large its two sides are together, and their
+/// nuclei add to it.
+pub(crate) fn merge_guided(
+    graph: &RegionGraph,
+    most: f64,
+    assumed: Face,
+    guide: &Guide<'_>,
+    volumes: &Volumes,
+) -> Merged {
+    let parts = |face: Face, sides: Sides| face.with(assumed).mean() * sides.weight + sides.nuclei;
+    merge(graph, most, Known::new(graph.n_regions, guide, volumes), parts)
 }
 
 /// Joins regions, always the two whose joining saves the most of a multicut's cost, until none saves any
 /// (greedy additive edge contraction, Keuper et al. 2015, doi:10.1109/ICCV.2015.204): the cost of a face is
 /// `(most − mean evidence) × area`.
-pub(crate) fn join_greedily(graph: &RegionGraph, most: f64) -> Merged {
-    merge(graph, 0.0, |face| face.evidence - most * face.area_um2)
+pub(crate) fn join_greedily(graph: &RegionGraph, most: f64, guide: &Guide<'_>) -> Merged {
+    let unknown = Volumes::default();
+    let known = Known::new(graph.n_regions, guide, &unknown);
+    merge(graph, 0.0, known, |face, sides| face.evidence + (sides.nuclei - most) * face.area_um2)
 }
 
-/// Joins regions, always the two that least parts, until every face parts more than `most`.
-fn merge(graph: &RegionGraph, most: f64, parts: impl Fn(Face) -> f64) -> Merged {
+/// What is known of groups of regions besides their faces.
+struct Known<'k> {
+    guide: &'k Guide<'k>,
+    held: Vec<Vec<Holds>>,
+    volumes: &'k Volumes,
+    um3: Vec<f64>,
+}
+
+/// What is known of the two sides of a face.
+#[derive(Clone, Copy)]
+struct Sides {
+    /// What their nuclei add to its mean evidence.
+    nuclei: f64,
+    /// By how much that counts, by their volume together.
+    weight: f64,
+}
+
+impl<'k> Known<'k> {
+    fn new(n_regions: usize, guide: &'k Guide<'k>, volumes: &'k Volumes) -> Self {
+        Self { guide, held: guide.held(n_regions), volumes, um3: volumes.um3(n_regions) }
+    }
+
+    fn sides(&self, a: u32, b: u32) -> Sides {
+        let (a, b) = (a as usize, b as usize);
+        Sides {
+            nuclei: self.guide.between(&self.held[a], &self.held[b]),
+            weight: self.volumes.weight(self.um3[a] + self.um3[b]),
+        }
+    }
+
+    /// Gives what is known of `gone` to `kept`; tells whether all faces of `kept` may count differently since.
+    fn join(&mut self, gone: u32, kept: u32) -> bool {
+        let held = std::mem::take(&mut self.held[gone as usize]);
+        let um3 = std::mem::take(&mut self.um3[gone as usize]);
+        let is_more = !held.is_empty() || !self.volumes.are_unknown();
+        add(&mut self.held[kept as usize], held);
+        self.um3[kept as usize] += um3;
+        is_more
+    }
+}
+
+/// Joins regions, always the two that least parts, until every face parts more than `most`; what a face parts is told by
+/// the face and by what is known of its two sides.
+fn merge(
+    graph: &RegionGraph,
+    most: f64,
+    mut known: Known<'_>,
+    parts: impl Fn(Face, Sides) -> f64,
+) -> Merged {
     let mut near = graph.neighbours();
-    let mut queue: BinaryHeap<Candidate> =
-        graph.faces().map(|(a, b, face)| Candidate::new(a, b, parts(face))).collect();
+    let parting = |known: &Known<'_>, a: u32, b: u32, face: Face| parts(face, known.sides(a, b));
+    let mut queue: BinaryHeap<Candidate> = graph
+        .faces()
+        .map(|(a, b, face)| Candidate::new(a, b, parting(&known, a, b, face)))
+        .collect();
     let mut parents: Vec<u32> = (0..graph.n_regions as u32).collect();
     let mut strongest = vec![0.0; graph.n_regions];
-    while let Some(Candidate { parting, a, b }) = queue.pop() {
-        if parting > most {
+    while let Some(Candidate { parted, a, b }) = queue.pop() {
+        if parted > most {
             break;
         }
-        if near[a as usize].get(&b).is_none_or(|&face| parts(face) != parting) {
+        if near[a as usize].get(&b).is_none_or(|&face| parting(&known, a, b, face) != parted) {
             continue; // joined, or changed, since
         }
         // The one with fewer neighbours goes, so that few faces move.
@@ -133,10 +201,15 @@ fn merge(graph: &RegionGraph, most: f64, parts: impl Fn(Face) -> f64) -> Merged 
             if near[a as usize].len() < near[b as usize].len() { (a, b) } else { (b, a) };
         parents[gone as usize] = kept;
         strongest[kept as usize] =
-            f64::max(parting, f64::max(strongest[kept as usize], strongest[gone as usize]));
-        join(&mut near, gone, kept, |other, face| {
-            queue.push(Candidate::new(kept, other, parts(face)));
-        });
+            f64::max(parted, f64::max(strongest[kept as usize], strongest[gone as usize]));
+        let is_more = known.join(gone, kept);
+        let mut push = |other, face| {
+            queue.push(Candidate::new(kept, other, parting(&known, kept, other, face)));
+        };
+        join(&mut near, gone, kept, &mut push);
+        if is_more {
+            near[kept as usize].iter().for_each(|(&other, &face)| push(other, face));
+        }
     }
     Merged::new(&parents, &strongest)
 }
@@ -189,12 +262,12 @@ impl Merged {
     }
 }
 
-/// Joins every region that `is_crumb`, told its size (in the units of `sizes`), all of its faces together and the
-/// weakest of them, smallest first, to the neighbour behind that weakest face; regions without neighbours stay.
+/// Joins every region that `is_crumb`, told its number, its size (in the units of `sizes`), all of its faces together and
+/// the weakest of them, smallest first, to the neighbour behind that weakest face; regions without neighbours stay.
 pub fn absorb(
     graph: &RegionGraph,
     sizes: &[f64],
-    is_crumb: impl Fn(f64, Face, Face) -> bool,
+    is_crumb: impl Fn(usize, f64, Face, Face) -> bool,
 ) -> Merged {
     let mut near = graph.neighbours();
     let mut sizes = sizes.to_vec();
@@ -204,7 +277,8 @@ pub fn absorb(
     for gone in order {
         let around = near[gone].values().fold(Face::default(), |sum, &face| sum.with(face));
         let weakest = near[gone].iter().min_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
-        let Some((&kept, _)) = weakest.filter(|(_, face)| is_crumb(sizes[gone], around, **face))
+        let Some((&kept, _)) =
+            weakest.filter(|(_, face)| is_crumb(gone, sizes[gone], around, **face))
         else {
             continue;
         };
@@ -237,14 +311,14 @@ fn join(
 /// numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Candidate {
-    parting: f64,
+    parted: f64,
     a: u32,
     b: u32,
 }
 
 impl Candidate {
-    fn new(a: u32, b: u32, parting: f64) -> Self {
-        Self { parting, a: a.min(b), b: a.max(b) }
+    fn new(a: u32, b: u32, parted: f64) -> Self {
+        Self { parted, a: a.min(b), b: a.max(b) }
     }
 }
 
@@ -258,13 +332,14 @@ impl PartialOrd for Candidate {
 
 impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other.parting.total_cmp(&self.parting).then((other.a, other.b).cmp(&(self.a, self.b)))
+        other.parted.total_cmp(&self.parted).then((other.a, other.b).cmp(&(self.a, self.b)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nuclei::Nuclei;
     use proptest::prelude::*;
 
     fn any_graph() -> impl Strategy<Value = RegionGraph> {
@@ -282,14 +357,29 @@ mod tests {
     }
 
     /// The definition: look at all faces between groups, join the weakest, look again.
-    fn merge_by_definition(graph: &RegionGraph, most: f64, assumed: Face) -> Vec<u32> {
+    fn merge_by_definition(
+        graph: &RegionGraph,
+        most: f64,
+        assumed: Face,
+        guide: &Guide<'_>,
+        volumes: &Volumes,
+    ) -> Vec<u32> {
         let mut groups: Vec<u32> = (0..graph.n_regions() as u32).collect();
         loop {
             let joined = graph.grouped(&groups, graph.n_regions());
-            let mean = |face: Face| face.with(assumed).mean();
-            let weakest = joined.faces().min_by(|a, b| mean(a.2).total_cmp(&mean(b.2)));
+            let nuclei = guide.grouped(&groups, graph.n_regions()).held(graph.n_regions());
+            let um3 = volumes.um3(graph.n_regions());
+            let of_group = |group: u32| -> f64 {
+                let own = groups.iter().zip(&um3).filter(|(own, _)| **own == group);
+                own.map(|(_, um3)| um3).sum()
+            };
+            let parting = |(a, b, face): (u32, u32, Face)| {
+                face.with(assumed).mean() * volumes.weight(of_group(a) + of_group(b))
+                    + guide.between(&nuclei[a as usize], &nuclei[b as usize])
+            };
+            let weakest = joined.faces().min_by(|a, b| parting(*a).total_cmp(&parting(*b)));
             match weakest {
-                Some((a, b, face)) if mean(face) <= most => {
+                Some((a, b, face)) if parting((a, b, face)) <= most => {
                     groups.iter_mut().filter(|group| **group == b).for_each(|group| *group = a);
                 }
                 _ => return groups,
@@ -303,11 +393,17 @@ mod tests {
             graph in any_graph(),
             most in 0.1..0.9_f64,
             assumed_um2 in prop::sample::select(vec![0.0, 0.5]),
+            sureness in prop::collection::vec(0.1..1.0_f64, 0..7),
+            // In powers of 2, whose sums are exact in any order.
+            um3 in prop::option::of(prop::collection::vec((0..6).prop_map(|n| f64::from(1 << n)), 9)),
         ) {
             let assumed = Face { evidence: 0.6 * assumed_um2, area_um2: assumed_um2 };
-            let merged = merge_by_average(&graph, most, assumed);
+            let nuclei = Nuclei::known(&sureness);
+            let guide = Guide::first_regions_hold(&nuclei);
+            let volumes = um3.map_or_else(Volumes::default, |um3| Volumes::new(um3, 16.0));
+            let merged = merge_guided(&graph, most, assumed, &guide, &volumes);
             let (groups, n) = (&merged.groups, merged.n_groups());
-            let slow = merge_by_definition(&graph, most, assumed);
+            let slow = merge_by_definition(&graph, most, assumed, &guide, &volumes);
             for a in 0..9 {
                 prop_assert!((groups[a] as usize) < n);
                 for b in 0..9 {
@@ -318,14 +414,40 @@ mod tests {
     }
 
     #[test]
+    fn the_same_face_parts_two_cells_but_not_two_halves_of_one_nor_two_pieces_of_background() {
+        let mut graph = RegionGraph::new(2);
+        graph.add(0, 1, Face { evidence: 0.25, area_um2: 1.0 });
+        let n_groups = |um3: f64| {
+            let volumes = Volumes::new(vec![um3; 2], 300.0);
+            merge_guided(&graph, 0.26, Face::default(), &Guide::default(), &volumes).n_groups()
+        };
+        assert_eq!([75.0, 120.0, 300.0, 3000.0].map(n_groups), [1, 1, 2, 1]);
+    }
+
+    #[test]
     fn crumbs_go_where_least_parts_them() {
         let mut graph = RegionGraph::new(4);
         graph.add(0, 1, Face { evidence: 2.0, area_um2: 1.0 });
         graph.add(1, 2, Face { evidence: 1.0, area_um2: 1.0 });
-        let merged = absorb(&graph, &[9.0, 1.0, 9.0, 1.0], |size, _, _| size < 2.0);
+        let merged = absorb(&graph, &[9.0, 1.0, 9.0, 1.0], |_, size, _, _| size < 2.0);
         assert_eq!(merged.groups, [0, 1, 1, 2]);
-        let open = absorb(&graph, &[9.0, 1.0, 9.0, 1.0], |_, around, _| around.mean() < 1.2);
+        let open = absorb(&graph, &[9.0, 1.0, 9.0, 1.0], |_, _, around, _| around.mean() < 1.2);
         assert_eq!(open.groups, [0, 1, 1, 2]); // region 2 has only the face of evidence 1
+    }
+
+    #[test]
+    fn two_nuclei_part_what_no_face_does_and_go_on_doing_so_in_larger_groups() {
+        let mut graph = RegionGraph::new(4);
+        for (a, b) in [(0, 2), (2, 3), (3, 1)] {
+            graph.add(a, b, Face { evidence: 0.01 * f64::from(a + b), area_um2: 1.0 });
+        }
+        let groups = |sureness: [f64; 2]| {
+            let nuclei = Nuclei::known(&sureness);
+            let guide = Guide::first_regions_hold(&nuclei);
+            merge_guided(&graph, 0.26, Face::default(), &guide, &Volumes::default()).groups
+        };
+        assert_eq!(groups([1.0, 1.0]), [0, 1, 0, 1]);
+        assert_eq!(groups([1.0, 0.5]), [0, 0, 0, 0], "one of them may be none");
     }
 
     #[test]

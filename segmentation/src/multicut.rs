@@ -8,7 +8,9 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::merge::{Face, Merged, RegionGraph, join_greedily, merge_by_average};
+use crate::guide::Guide;
+use crate::merge::{Face, Merged, RegionGraph, join_greedily, merge_by_average, merge_guided};
+use crate::volumes::Volumes;
 
 /// Parts regions so that the faces between the parts cost least, as far as local moves find it, from what greedy
 /// joining and average linkage begin with: joining two groups, parting one in two, or a chain of regions that
@@ -16,14 +18,32 @@ use crate::merge::{Face, Merged, RegionGraph, join_greedily, merge_by_average};
 ///
 /// `assumed` counts for the linkage, and for [`Merged::strongest_joined`], as in [`merge_by_average`].
 pub fn multicut(graph: &RegionGraph, most: f64, assumed: Face) -> Merged {
-    let starts = [join_greedily(graph, most), merge_by_average(graph, most, assumed)];
+    multicut_guided(graph, most, assumed, &Guide::default())
+}
+
+/// [`multicut`] in which groups cost as well what the nuclei in them, which should be in different ones, cost together
+/// (lifted edges: Keuper et al. 2015).
+pub(crate) fn multicut_guided(
+    graph: &RegionGraph,
+    most: f64,
+    assumed: Face,
+    guide: &Guide<'_>,
+) -> Merged {
+    let lifted = guide.costs();
+    let starts = [
+        join_greedily(graph, most, guide),
+        merge_guided(graph, most, assumed, guide, &Volumes::default()),
+    ];
     let ends = starts.map(|start| {
-        let mut search = Search::new(graph, most, &start.groups);
+        let mut search = Search::new(graph, most, &lifted, &start.groups);
         search.run();
         search.groups
     });
     let [greedy, linked] = &ends;
-    let energy = |groups| multicut_energy(graph, groups, most);
+    let energy = |groups: &[u32]| {
+        let together = lifted.iter().filter(|(a, b, _)| groups[*a as usize] == groups[*b as usize]);
+        multicut_energy(graph, groups, most) + together.map(|(_, _, cost)| cost).sum::<f64>()
+    };
     let best = if energy(linked) < energy(greedy) { linked } else { greedy };
     let mut within = RegionGraph::new(graph.n_regions());
     for (a, b, face) in graph.faces() {
@@ -58,11 +78,13 @@ const GAIN: f64 = 1e-9;
 const PATIENCE: usize = 50;
 
 impl Search {
-    fn new(graph: &RegionGraph, most: f64, groups: &[u32]) -> Self {
+    /// Pairs of regions in `lifted` cost as told if they are in one group.
+    fn new(graph: &RegionGraph, most: f64, lifted: &[(u32, u32, f64)], groups: &[u32]) -> Self {
         let mut near = vec![Vec::new(); graph.n_regions()];
-        for (a, b, face) in graph.faces() {
-            near[a as usize].push((b, cost(face, most)));
-            near[b as usize].push((a, cost(face, most)));
+        let faces = graph.faces().map(|(a, b, face)| (a, b, cost(face, most)));
+        for (a, b, cost) in faces.chain(lifted.iter().map(|&(a, b, cost)| (a, b, -cost))) {
+            near[a as usize].push((b, cost));
+            near[b as usize].push((a, cost));
         }
         let n_groups = groups.iter().map(|&group| group as usize + 1).max().unwrap_or(0);
         let mut members = vec![BTreeSet::new(); n_groups];
@@ -276,6 +298,7 @@ impl Ord for Gain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nuclei::Nuclei;
     use proptest::prelude::*;
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
@@ -317,7 +340,7 @@ mod tests {
         fn moves_never_cost(graph in any_graph()) {
             let energy = |groups: &[u32]| multicut_energy(&graph, groups, MOST);
             let found = energy(&multicut(&graph, MOST, Face::default()).groups);
-            prop_assert!(found <= energy(&join_greedily(&graph, MOST).groups) + 1e-9);
+            prop_assert!(found <= energy(&join_greedily(&graph, MOST, &Guide::default()).groups) + 1e-9);
             prop_assert!(found >= least_energy(&graph, &mut Vec::new()) - 1e-9);
         }
     }
@@ -336,11 +359,23 @@ mod tests {
             let graph = graph(&faces);
             let least = least_energy(&graph, &mut Vec::new());
             let is_best = |groups: &[u32]| multicut_energy(&graph, groups, MOST) < least + 1e-9;
-            greedy += usize::from(is_best(&join_greedily(&graph, MOST).groups));
+            greedy += usize::from(is_best(&join_greedily(&graph, MOST, &Guide::default()).groups));
             found += usize::from(is_best(&multicut(&graph, MOST, Face::default()).groups));
         }
         println!("greedy {greedy}, with moves {found} of {N_GRAPHS}");
         assert!(found > greedy && found as f64 > 0.97 * N_GRAPHS as f64, "{greedy} {found}");
+    }
+
+    #[test]
+    fn nuclei_part_what_no_face_does_unless_they_are_in_doubt() {
+        let graph = graph(&[(0, 2, 0.01, 1.0), (2, 3, 0.05, 1.0), (3, 1, 0.02, 1.0)]);
+        let groups = |sureness: [f64; 2]| {
+            let nuclei = Nuclei::known(&sureness);
+            let guide = Guide::first_regions_hold(&nuclei);
+            multicut_guided(&graph, MOST, Face::default(), &guide).groups[..4].to_vec()
+        };
+        assert_eq!(groups([1.0, 1.0]), [0, 1, 0, 1]);
+        assert_eq!(groups([0.5, 0.1]), [0, 0, 0, 0]);
     }
 
     #[test]

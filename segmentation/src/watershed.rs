@@ -8,13 +8,12 @@ use primordia_data::{DataError, Volume};
 use rayon::prelude::*;
 
 use crate::error::{Result, SegmentError};
+use crate::taken::{Grid, Near, Taken};
 
-/// What the flood must not enter; every label is lower.
-const WALL: u32 = u32::MAX / 2;
-/// What the flood has not reached; with a number below, the voxel of the shore that claims it.
-const FREE: u32 = u32::MAX;
-/// The claim of the shore's first voxel.
-const FIRST_CLAIM: u32 = 1 << 31;
+/// What the flood must not enter.
+const WALL: u32 = u32::MAX;
+/// What the flood has not reached is this and its level; every label is lower.
+const FREE: u32 = 1 << 31;
 
 /// Floods `levels` from `seeds` (0 where there is none) until every voxel that can be reached by
 /// faces carries the label of a seed (Meyer 1994, doi:10.1016/0165-1684(94)90060-4).
@@ -37,22 +36,21 @@ pub fn watershed(levels: &Volume<u8>, seeds: Volume<u32>) -> Result<Volume<u32>>
 /// Those of [`watershed`].
 pub fn watershed_within(
     levels: &Volume<u16>,
-    seeds: Volume<u32>,
+    mut seeds: Volume<u32>,
     mask: &Volume<bool>,
 ) -> Result<Volume<u32>> {
     levels.check_same_grid(&seeds)?;
     levels.check_same_grid(mask)?;
     check_labels(&seeds)?;
-    let mut walled = seeds;
-    if let Some(voxels) = walled.voxels_mut().as_slice_mut() {
+    if let Some(voxels) = seeds.voxels_mut().as_slice_mut() {
         let outside = voxels.par_iter_mut().zip(mask.as_slice()).filter(|(_, inside)| !**inside);
         outside.for_each(|(label, _)| *label = WALL);
     }
-    flood_walled(levels, walled)
+    flood_walled(levels, seeds)
 }
 
 /// [`watershed`] on any number of levels.
-pub(crate) fn flood<L: Copy + Into<usize> + Sync>(
+pub(crate) fn flood<L: Copy + Into<u32> + Sync>(
     levels: &Volume<L>,
     seeds: Volume<u32>,
 ) -> Result<Volume<u32>> {
@@ -62,179 +60,172 @@ pub(crate) fn flood<L: Copy + Into<usize> + Sync>(
 
 fn check_labels(seeds: &Volume<u32>) -> Result<()> {
     let largest = seeds.as_slice().par_iter().copied().max().unwrap_or(0);
-    if largest < WALL {
+    if largest < FREE {
         return Ok(());
     }
-    let wanted = "below 2³¹ − 1";
+    let wanted = "below 2³¹";
     Err(SegmentError::Parameter { name: "the label of a seed", value: f64::from(largest), wanted })
 }
 
 /// The flood goes from shore to shore: all voxels that wait at the water's level at once. Each free neighbour falls
 /// to the first voxel of the shore that touches it and joins the next shore in that voxel's
 /// place, so the order is that of one queue per level, on any number of threads.
-fn flood_walled<L: Copy + Into<usize> + Sync>(
+fn flood_walled<L: Copy + Into<u32> + Sync>(
     levels: &Volume<L>,
-    seeds: Volume<u32>,
+    mut labels: Volume<u32>,
 ) -> Result<Volume<u32>> {
     let grid = Grid::new(levels.shape())?;
-    let voxel_size = seeds.voxel_size();
-    let dim = seeds.voxels().dim();
-    let (voxels, _) = seeds.into_voxels().into_raw_vec_and_offset();
-    let free = |label| AtomicU32::new(if label == 0 { FREE } else { label });
-    let labels: Vec<AtomicU32> = voxels.into_iter().map(free).collect();
-    let level_of = |voxel: u32| levels.as_slice()[voxel as usize].into();
-    let mut waiting = Waiting::default();
-    waiting.add(first_shore(&labels, &grid), &level_of);
+    let mut taken = Taken::new(&labels, &grid);
+    let mut waiting = first_shore(levels, &labels, &taken, &grid);
+    note_levels(levels.as_slice(), &mut labels);
+    let voxel_size = labels.voxel_size();
+    let (voxels, _) = labels.into_voxels().into_raw_vec_and_offset();
+    let labels: Vec<AtomicU32> = voxels.into_iter().map(AtomicU32::new).collect();
     while let Some(shore) = waiting.next_shore() {
-        if shore.len() < WORTH_SHARING {
-            waiting.add(take(&shore, |_| FREE, &labels, &grid), &level_of);
-        } else {
-            claim(&shore, &labels, &grid);
-            let reached: Vec<Vec<u32>> = shore
-                .par_chunks(WORTH_SHARING / 4)
-                .enumerate()
-                .map(|(chunk, part)| {
-                    let first = FIRST_CLAIM + (chunk * WORTH_SHARING / 4) as u32;
-                    take(part, |place| first + place as u32, &labels, &grid)
-                })
-                .collect();
-            for reached in reached {
-                waiting.add(reached, &level_of);
-            }
-        }
+        waiting.spread(&shore, &labels, &mut taken, &grid);
     }
-    let dry =
-        |label: AtomicU32| Some(label.into_inner()).filter(|&label| label < WALL).unwrap_or(0);
-    let voxels = Array3::from_shape_vec(dim, labels.into_iter().map(dry).collect());
-    let voxels = voxels.map_err(|_| DataError::EmptyVolume { shape: levels.shape() })?;
+    let mut voxels: Vec<u32> = labels.into_iter().map(AtomicU32::into_inner).collect();
+    let dry = voxels.par_iter_mut().filter(|label| **label >= FREE);
+    dry.for_each(|label| *label = 0);
+    let voxels = Array3::from_shape_vec(levels.shape(), voxels)
+        .map_err(|_| DataError::EmptyVolume { shape: levels.shape() })?;
     Ok(Volume::new(voxels, voxel_size)?)
+}
+
+/// Writes its level into each free voxel, where the flood finds it when it comes to label the voxel.
+fn note_levels<L: Copy + Into<u32> + Sync>(levels: &[L], labels: &mut Volume<u32>) {
+    if let Some(labels) = labels.voxels_mut().as_slice_mut() {
+        labels.par_iter_mut().zip(levels).for_each(|(label, &level)| {
+            *label = if *label == 0 { FREE + level.into() } else { *label };
+        });
+    }
 }
 
 /// Shores of fewer voxels are not worth several threads.
 const WORTH_SHARING: usize = 8192;
+/// Voxels of a shore that one thread takes at a time.
+const SHARE: usize = WORTH_SHARING / 4;
 
 /// The labelled voxels with a free neighbour, in the order of memory.
-fn first_shore(labels: &[AtomicU32], grid: &Grid) -> Vec<u32> {
-    let row = grid.n_x as usize;
-    let rows: Vec<Vec<u32>> = labels
-        .par_chunks(row)
-        .enumerate()
-        .map(|(number, voxels)| {
-            let first = (number * row) as u32;
-            let is_shore = |voxel: u32| {
-                let mut shore = false;
-                grid.for_neighbours(voxel, |near| {
-                    shore |= labels[near as usize].load(Relaxed) == FREE;
-                });
-                shore
-            };
-            (first..)
-                .zip(voxels)
-                .filter(|(voxel, label)| label.load(Relaxed) < WALL && is_shore(*voxel))
-                .map(|(voxel, _)| voxel)
-                .collect()
-        })
-        .collect();
-    rows.concat()
-}
-
-/// Marks every free neighbour of the shore with the place of the first voxel that touches it.
-fn claim(shore: &[u32], labels: &[AtomicU32], grid: &Grid) {
-    shore.par_iter().enumerate().with_min_len(WORTH_SHARING / 4).for_each(|(place, &voxel)| {
-        let mine = FIRST_CLAIM + place as u32;
-        grid.for_neighbours(voxel, |near| {
-            if labels[near as usize].load(Relaxed) > mine {
-                labels[near as usize].fetch_min(mine, Relaxed);
-            }
-        });
-    });
-}
-
-/// Labels the neighbours that wait for the voxel of the shore at each place under a number; gives them in order.
-fn take(
-    shore: &[u32],
-    number: impl Fn(usize) -> u32,
-    labels: &[AtomicU32],
+fn first_shore<L: Copy + Into<u32> + Sync>(
+    levels: &Volume<L>,
+    labels: &Volume<u32>,
+    taken: &Taken,
     grid: &Grid,
-) -> Vec<u32> {
-    let mut reached = Vec::with_capacity(shore.len());
-    for (place, &voxel) in shore.iter().enumerate() {
-        let number = number(place);
-        let label = labels[voxel as usize].load(Relaxed);
-        grid.for_neighbours(voxel, |near| {
-            if labels[near as usize].load(Relaxed) == number {
-                labels[near as usize].store(label, Relaxed);
-                reached.push(near);
+) -> Waiting {
+    let ([n_z, n_y, n_x], levels, labels) = (levels.shape(), levels.as_slice(), labels.as_slice());
+    let shore_of_plane = |z: usize| {
+        let mut waiting = Waiting::default();
+        for y in 0..n_y {
+            let first = (z * n_y + y) * n_x;
+            for voxel in taken.beside_free([z, y], grid).map(|x| first + x) {
+                if labels[voxel] < FREE {
+                    let wet = Wet { voxel: voxel as u32, label: labels[voxel] };
+                    waiting.add(wet, levels[voxel].into());
+                }
             }
-        });
-    }
-    reached
+        }
+        waiting
+    };
+    let planes: Vec<Waiting> = (0..n_z).into_par_iter().map(shore_of_plane).collect();
+    let mut waiting = Waiting::default();
+    planes.into_iter().for_each(|plane| waiting.append(plane));
+    waiting
 }
 
-/// Who is next to whom.
-struct Grid {
-    n_x: u32,
-    n_y: u32,
-    n_voxels: u32,
+/// A voxel that the flood has reached.
+#[derive(Clone, Copy)]
+struct Wet {
+    voxel: u32,
+    label: u32,
 }
 
-impl Grid {
-    fn new([n_z, n_y, n_x]: [usize; 3]) -> Result<Self> {
-        let voxels = n_z.saturating_mul(n_y).saturating_mul(n_x);
-        let most = FIRST_CLAIM as usize;
-        if voxels > most {
-            return Err(SegmentError::TooLarge { voxels, most });
-        }
-        Ok(Self { n_x: n_x as u32, n_y: n_y as u32, n_voxels: voxels as u32 })
-    }
+/// A free neighbour of the shore, and the label that it would have.
+#[derive(Clone, Copy)]
+struct Claim {
+    near: Near,
+    label: u32,
+}
 
-    /// Calls `visit` for the neighbours before (z, y, x), then those after (x, y, z).
-    #[inline(always)]
-    fn for_neighbours(&self, voxel: u32, mut visit: impl FnMut(u32)) {
-        let plane = self.n_x * self.n_y;
-        let row = voxel / self.n_x;
-        let x = voxel - row * self.n_x;
-        let y = row % self.n_y;
-        if voxel >= plane {
-            visit(voxel - plane);
-        }
-        if y > 0 {
-            visit(voxel - self.n_x);
-        }
-        if x > 0 {
-            visit(voxel - 1);
-        }
-        if x + 1 < self.n_x {
-            visit(voxel + 1);
-        }
-        if y + 1 < self.n_y {
-            visit(voxel + self.n_x);
-        }
-        if self.n_voxels - voxel > plane {
-            visit(voxel + plane);
+/// The free neighbours of some of the shore, each as often as it has one there.
+fn claims(shore: &[Wet], grid: &Grid, taken: &Taken) -> Vec<Claim> {
+    let mut claims = Vec::with_capacity(shore.len());
+    for &Wet { voxel, label } in shore {
+        let near = grid.neighbours(voxel);
+        // Asked all before the first is acted on: what is free cannot be foreseen, and guesses of the processor cost.
+        let free = |place: usize| u32::from(taken.is_free(near[place])) << place;
+        let mut free = (0..near.len()).fold(0, |all, place| all | free(place));
+        while free > 0 {
+            claims.push(Claim { near: near[free.trailing_zeros() as usize], label });
+            free &= free - 1;
         }
     }
+    claims
 }
 
 /// The voxels that wait for the water, by level, each level in the order of coming.
 #[derive(Default)]
 struct Waiting {
-    levels: Vec<Vec<u32>>,
+    levels: Vec<Vec<Wet>>,
     water: usize, // the level of the flood: no voxel waits below it
 }
 
 impl Waiting {
-    fn add(&mut self, voxels: Vec<u32>, level_of: &impl Fn(u32) -> usize) {
-        for voxel in voxels {
-            let level = level_of(voxel).max(self.water);
-            if level >= self.levels.len() {
-                self.levels.resize_with(level + 1, Vec::new);
-            }
-            self.levels[level].push(voxel);
+    fn add(&mut self, wet: Wet, level: u32) {
+        let level = (level as usize).max(self.water);
+        if level >= self.levels.len() {
+            self.levels.resize_with(level + 1, Vec::new);
+        }
+        self.levels[level].push(wet);
+    }
+
+    /// Goes one step on from a shore.
+    fn spread(&mut self, shore: &[Wet], labels: &[AtomicU32], taken: &mut Taken, grid: &Grid) {
+        if shore.len() < WORTH_SHARING {
+            let mut claims = claims(shore, grid, taken);
+            claims.retain(|claim| taken.take(claim.near));
+            return self.reach(&claims, labels);
+        }
+        let mut claims: Vec<Vec<Claim>> =
+            shore.par_chunks(SHARE).map(|shore| claims(shore, grid, taken)).collect();
+        for claims in &mut claims {
+            claims.retain(|claim| taken.take(claim.near)); // in the order of the shore: the first gets it
+        }
+        let water = self.water;
+        let reached: Vec<Self> = claims
+            .into_par_iter()
+            .map(|claims| {
+                let mut reached = Self { water, ..Self::default() };
+                reached.reach(&claims, labels);
+                reached
+            })
+            .collect();
+        reached.into_iter().for_each(|reached| self.append(reached));
+    }
+
+    /// Labels voxels that were free. Their levels are read first, all at once: they are far from one another in
+    /// memory, and none need wait for what becomes of the one before.
+    fn reach(&mut self, claims: &[Claim], labels: &[AtomicU32]) {
+        let label_of = |claim: &Claim| &labels[claim.near.voxel as usize];
+        let levels: Vec<u32> =
+            claims.iter().map(|claim| label_of(claim).load(Relaxed) - FREE).collect();
+        for (claim, level) in claims.iter().zip(levels) {
+            label_of(claim).store(claim.label, Relaxed);
+            self.add(Wet { voxel: claim.near.voxel, label: claim.label }, level);
         }
     }
 
-    fn next_shore(&mut self) -> Option<Vec<u32>> {
+    /// Appends what came later.
+    fn append(&mut self, later: Self) {
+        if later.levels.len() > self.levels.len() {
+            self.levels.resize_with(later.levels.len(), Vec::new);
+        }
+        for (level, later) in self.levels.iter_mut().zip(later.levels) {
+            level.extend(later);
+        }
+    }
+
+    fn next_shore(&mut self) -> Option<Vec<Wet>> {
         while let Some(level) = self.levels.get_mut(self.water) {
             if !level.is_empty() {
                 return Some(std::mem::take(level));
@@ -250,38 +241,51 @@ mod tests {
     use super::*;
     use crate::testing::{any_bytes, on_threads, reference, volume};
     use proptest::prelude::*;
+    use std::collections::VecDeque;
 
     /// The definition: of all voxels at the shore take the lowest, of equals the first to come.
     fn watershed_by_definition(levels: &Volume<u8>, seeds: &Volume<u32>) -> Volume<u32> {
         let shape = levels.shape();
-        let grid = Grid::new(shape).unwrap();
         let levels = levels.as_slice();
         let mut labels = seeds.as_slice().to_vec();
-        let mut shore: Vec<(u8, u32, u32)> = Vec::new(); // level, time, voxel
+        let mut shore: Vec<(u8, usize, usize)> = Vec::new(); // level, time, voxel
         let mut time = 0;
-        for voxel in 0..labels.len() as u32 {
-            if labels[voxel as usize] > 0 {
-                shore.push((levels[voxel as usize], time, voxel));
-                time += 1;
-            }
+        for voxel in (0..labels.len()).filter(|&voxel| labels[voxel] > 0) {
+            shore.push((levels[voxel], time, voxel));
+            time += 1;
         }
         while let Some(&next) = shore.iter().min() {
             shore.retain(|&other| other != next);
-            grid.for_neighbours(next.2, |near| {
-                if labels[near as usize] == 0 {
-                    labels[near as usize] = labels[next.2 as usize];
-                    shore.push((levels[near as usize].max(next.0), time, near));
+            for near in neighbours(shape, next.2) {
+                if labels[near] == 0 {
+                    labels[near] = labels[next.2];
+                    shore.push((levels[near].max(next.0), time, near));
                     time += 1;
                 }
-            });
+            }
         }
         volume(shape, labels)
+    }
+
+    /// The voxels that share a face with one, in the order of memory.
+    fn neighbours([n_z, n_y, n_x]: [usize; 3], voxel: usize) -> Vec<usize> {
+        let (z, y, x) = (voxel / (n_y * n_x), voxel / n_x % n_y, voxel % n_x);
+        let all = [
+            (z > 0, -((n_y * n_x) as isize)),
+            (y > 0, -(n_x as isize)),
+            (x > 0, -1),
+            (x + 1 < n_x, 1),
+            (y + 1 < n_y, n_x as isize),
+            (z + 1 < n_z, (n_y * n_x) as isize),
+        ];
+        let inside = all.into_iter().filter(|(inside, _)| *inside);
+        inside.map(|(_, step)| voxel.strict_add_signed(step)).collect()
     }
 
     proptest! {
         #[test]
         fn the_queue_floods_in_order(levels in any_bytes(7), chosen in prop::collection::vec(0..343_usize, 0..6)) {
-            let mut seeds = levels.map(|_| 0);
+            let mut seeds = levels.map(|_| 0_u32);
             for (n, voxel) in chosen.into_iter().enumerate() {
                 let mut seeds = seeds.voxels_mut();
                 let voxels = seeds.as_slice_mut().unwrap();
@@ -317,20 +321,45 @@ mod tests {
         assert_eq!(one, one_by_one(&levels, &seeds));
     }
 
-    /// The flood without threads: every shore advanced by one.
+    /// The flood without threads: a queue for each level.
     fn one_by_one(levels: &Volume<u8>, seeds: &Volume<u32>) -> Volume<u32> {
-        let grid = Grid::new(levels.shape()).unwrap();
-        let dim = seeds.voxels().dim();
-        let free = |&label: &u32| AtomicU32::new(if label == 0 { FREE } else { label });
-        let labels: Vec<AtomicU32> = seeds.as_slice().iter().map(free).collect();
-        let level_of = |voxel: u32| levels.as_slice()[voxel as usize].into();
-        let mut waiting = Waiting::default();
-        waiting.add(first_shore(&labels, &grid), &level_of);
-        while let Some(shore) = waiting.next_shore() {
-            waiting.add(take(&shore, |_| FREE, &labels, &grid), &level_of);
+        let mut labels = seeds.as_slice().to_vec();
+        let mut queues = vec![VecDeque::new(); 256];
+        for voxel in (0..labels.len()).filter(|&voxel| labels[voxel] > 0) {
+            queues[usize::from(levels.as_slice()[voxel])].push_back(voxel);
         }
-        let voxels = labels.into_iter().map(AtomicU32::into_inner).collect();
-        volume([dim.0, dim.1, dim.2], voxels)
+        for water in 0..256 {
+            while let Some(voxel) = queues[water].pop_front() {
+                for near in neighbours(levels.shape(), voxel) {
+                    if labels[near] == 0 {
+                        labels[near] = labels[voxel];
+                        queues[water.max(levels.as_slice()[near].into())].push_back(near);
+                    }
+                }
+            }
+        }
+        volume(levels.shape(), labels)
+    }
+
+    /// Rows end inside, at the end of and just behind a word of bits.
+    #[test]
+    fn rows_of_any_length_are_flooded_to_their_ends() {
+        for n_x in [1, 63, 64, 65, 128, 130] {
+            let shape = [3, 4, n_x];
+            let levels =
+                volume(shape, (0..12 * n_x).map(|n| (n * n % 7) as u8).collect::<Vec<_>>());
+            let mut seeds = levels.map(|_| 0);
+            seeds.voxels_mut()[[0, 0, 0]] = 1;
+            seeds.voxels_mut()[[2, 3, n_x - 1]] = 2;
+            assert_eq!(watershed(&levels, seeds.clone()).unwrap(), one_by_one(&levels, &seeds));
+        }
+    }
+
+    #[test]
+    fn labels_leave_room_for_levels() {
+        let seeds = volume([1, 1, 2], vec![1 << 31, 0]);
+        let flooded = watershed(&volume([1, 1, 2], vec![0, 0]), seeds);
+        assert!(matches!(flooded, Err(SegmentError::Parameter { .. })));
     }
 
     #[test]

@@ -15,14 +15,14 @@ use crate::error::{AtlasError, Result};
 use crate::measured::FoundCell;
 
 /// The cells of an image, their labels in memory or on disk.
-pub enum Found {
+pub enum Segmented {
     /// In memory.
     Whole(Segmentation),
     /// On disk.
     Tiled(TiledSegmentation),
 }
 
-impl Found {
+impl Segmented {
     /// The number of cells.
     pub fn n_cells(&self) -> usize {
         match self {
@@ -72,7 +72,7 @@ pub fn segment_within(
     finder: &Finder,
     max_bytes: u64,
     output: &Path,
-) -> Result<Found> {
+) -> Result<Segmented> {
     let image = reference.image;
     let grid = (image.shape(), image.required_voxel_size()?);
     let pixel_bytes = if reference.dark { 4 } else { image.pixel_type().n_bytes() } as u64;
@@ -82,7 +82,7 @@ pub fn segment_within(
         Finder::Hartmann2020(_) => primordia_segmentation::hartmann2020_bytes(grid.0, pixel_bytes),
     };
     if needed <= max_bytes {
-        return Ok(Found::Whole(segment_image(reference, finder)?.0));
+        return Ok(Segmented::Whole(segment_image(reference, finder)?.cells));
     }
     let room = Room { max_bytes, scratch: Scratch::beside(output) };
     let found = match image.pixel_type() {
@@ -92,7 +92,7 @@ pub fn segment_within(
         _ => in_tiles(&on_disk(reference, &room, Voxels::into_f32)?, finder, &room, needed),
     };
     let path = image.path().to_owned();
-    Ok(Found::Tiled(found.map_err(|source| AtlasError::Segment { path, source })?))
+    Ok(Segmented::Tiled(found.map_err(|source| AtlasError::Segment { path, source })?))
 }
 
 fn bytes(voxels: Voxels) -> Array3<u8> {

@@ -7,8 +7,8 @@ use primordia_data::image::{ImageFile, Voxels};
 use primordia_data::{EditLog, Labels, Volume};
 use primordia_segmentation::network::Boundary;
 use primordia_segmentation::{
-    Auto, Edited, Hartmann2020, Partition, SegmentError, Segmentation, Unmixing, apply_edits, auto,
-    auto_with_network, hartmann2020, to_bytes, unmix,
+    Auto, Edited, Guides, Hartmann2020, Nuclei, Partition, SegmentError, Segmentation, Unmixing,
+    apply_edits, auto_with, hartmann2020, to_bytes, unmix,
 };
 
 use crate::error::{AtlasError, Result};
@@ -23,6 +23,8 @@ pub struct Reference<'i> {
     pub channel: usize,
     /// A channel that bleeds into it, to be taken out first.
     pub bleeding: Option<usize>,
+    /// A channel whose nuclei guide which regions become one cell.
+    pub nuclei: Option<usize>,
     /// Whether membranes are darker than cells, as in a map of where cells are.
     pub dark: bool,
 }
@@ -43,6 +45,25 @@ impl Reference<'_> {
         let (clean, unmixing) =
             unmix(&membrane, &other).map_err(|source| self.not_segmented(source))?;
         Ok((clean, Some(unmixing)))
+    }
+
+    /// The nuclei that guide `finder`, if there are any to ask.
+    fn nuclei(&self, finder: &Finder) -> Result<Option<Nuclei>> {
+        let (Some(channel), Finder::Auto(params) | Finder::Network(params, _)) =
+            (self.nuclei, finder)
+        else {
+            return Ok(None);
+        };
+        let (image, merged_um) = (self.image, params.membrane_um);
+        let voxel_size = image.required_voxel_size()?;
+        let voxels = image.read_channel(channel)?;
+        image.check_finite(&voxels)?;
+        let found = match voxels {
+            Voxels::U8(voxels) => Nuclei::find(&Volume::new(voxels, voxel_size)?, merged_um),
+            Voxels::U16(voxels) => Nuclei::find(&Volume::new(voxels, voxel_size)?, merged_um),
+            other => Nuclei::find(&Volume::new(other.into_f32(), voxel_size)?, merged_um),
+        };
+        Ok(Some(found.map_err(|source| self.not_segmented(source))?))
     }
 
     fn not_segmented(&self, source: SegmentError) -> AtlasError {
@@ -106,13 +127,19 @@ impl Finder {
         self
     }
 
-    fn find<T>(&self, membrane: &Volume<T>) -> Result<Segmentation, SegmentError>
+    fn find<T>(
+        &self,
+        membrane: &Volume<T>,
+        nuclei: Option<&Nuclei>,
+    ) -> Result<Segmentation, SegmentError>
     where
         T: Copy + Into<f32> + Send + Sync,
     {
         match self {
-            Self::Auto(params) => auto(membrane, params),
-            Self::Network(params, network) => auto_with_network(membrane, params, network),
+            Self::Auto(params) => auto_with(membrane, params, &Guides { network: None, nuclei }),
+            Self::Network(params, network) => {
+                auto_with(membrane, params, &Guides { network: Some(network.as_ref()), nuclei })
+            }
             Self::Hartmann2020(params) => {
                 hartmann2020(&to_bytes(&membrane.map(|&value| value.into()))?, params)
             }
@@ -120,34 +147,45 @@ impl Finder {
     }
 }
 
+/// The cells of an image, and how they were found.
+pub struct Found {
+    /// The cells.
+    pub cells: Segmentation,
+    /// What was taken out of the membranes first.
+    pub unmixing: Option<Unmixing>,
+    /// The number of nuclei that were found to guide it.
+    pub n_nuclei: Option<usize>,
+}
+
 /// Segments the membranes of `reference`.
 ///
 /// # Errors
-/// [`AtlasError::Data`] if the channel cannot be read, [`AtlasError::Segment`] with the file if no
-/// cells can be found.
-pub fn segment_image(
-    reference: &Reference<'_>,
-    finder: &Finder,
-) -> Result<(Segmentation, Option<Unmixing>)> {
+/// [`AtlasError::Data`] if a channel cannot be read, [`AtlasError::Segment`] with the file if no
+/// cells can be found, or its channel of nuclei shows nothing.
+pub fn segment_image(reference: &Reference<'_>, finder: &Finder) -> Result<Found> {
     let failed = |source| reference.not_segmented(source);
+    let nuclei = reference.nuclei(finder)?;
+    let n_nuclei = nuclei.as_ref().map(|nuclei| nuclei.all().len());
+    let nuclei = nuclei.as_ref();
     if reference.bleeding.is_some() || reference.dark {
         let (membrane, unmixing) = reference.read()?;
-        return Ok((finder.find(&membrane).map_err(failed)?, unmixing));
+        let cells = finder.find(&membrane, nuclei).map_err(failed)?;
+        return Ok(Found { cells, unmixing, n_nuclei });
     }
     let image = reference.image;
     let voxel_size = image.required_voxel_size()?;
     let voxels = image.read_channel(reference.channel)?;
     image.check_finite(&voxels)?;
     // On voxels as the file has them: other types would take more memory.
-    let found = match (voxels, finder) {
+    let cells = match (voxels, finder) {
         (Voxels::U8(voxels), Finder::Hartmann2020(params)) => {
             hartmann2020(&Volume::new(voxels, voxel_size)?, params)
         }
-        (Voxels::U8(voxels), _) => finder.find(&Volume::new(voxels, voxel_size)?),
-        (Voxels::U16(voxels), _) => finder.find(&Volume::new(voxels, voxel_size)?),
-        (other, _) => finder.find(&Volume::new(other.into_f32(), voxel_size)?),
+        (Voxels::U8(voxels), _) => finder.find(&Volume::new(voxels, voxel_size)?, nuclei),
+        (Voxels::U16(voxels), _) => finder.find(&Volume::new(voxels, voxel_size)?, nuclei),
+        (other, _) => finder.find(&Volume::new(other.into_f32(), voxel_size)?, nuclei),
     };
-    Ok((found.map_err(failed)?, None))
+    Ok(Found { cells: cells.map_err(failed)?, unmixing: None, n_nuclei })
 }
 
 /// The cells of a label image that was made elsewhere, on the grid of `image`.

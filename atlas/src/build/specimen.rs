@@ -140,6 +140,7 @@ fn without_paths(experiment: &Experiment, specimen: &Specimen) -> impl std::fmt:
         specimen.dataset.clone(),
         specimen.labels_dataset.clone(),
         specimen.unmix.clone(),
+        specimen.nuclei.clone(),
         specimen.voxel_size.map(|size| size.um()),
         specimen.migration,
         specimen.apical,
@@ -297,9 +298,14 @@ fn corrected_cells(
 
 /// The channel of an image in which cells are found.
 fn reference<'i>(specimen: &Specimen, image: &'i ImageFile, name: &str) -> Result<Reference<'i>> {
-    let bleeding = specimen.unmix.as_deref();
-    let bleeding = bleeding.map(|name| image.channel_index(name)).transpose()?;
-    Ok(Reference { image, channel: image.channel_index(name)?, bleeding, dark: false })
+    let channel = |name: Option<&str>| name.map(|name| image.channel_index(name)).transpose();
+    Ok(Reference {
+        image,
+        channel: image.channel_index(name)?,
+        bleeding: channel(specimen.unmix.as_deref())?,
+        nuclei: channel(specimen.nuclei.as_deref())?,
+        dark: false,
+    })
 }
 
 /// The specimen's cells, given or segmented; segmented ones are also left in the work folder, as a
@@ -324,11 +330,15 @@ fn find_cells(
         return Ok(Found { labels, confidence, unmixing });
     }
     let finder = Finder::new(experiment.segmentation, None)?;
-    let (found, unmixing) = segment_image(&reference(specimen, image, name)?, &finder)?;
-    write_labels(&path, &found.labels)?;
-    let confidence = found.confidence();
+    let found = segment_image(&reference(specimen, image, name)?, &finder)?;
+    if found.n_nuclei == Some(0) {
+        tracing::warn!("segmentation of {}: no nuclei found in their channel", specimen.id);
+    }
+    let (cells, unmixing) = (found.cells, found.unmixing);
+    write_labels(&path, &cells.labels)?;
+    let confidence = cells.confidence();
     work.store(&key, &(&confidence, &unmixing))?;
-    Ok(Found { labels: found.labels, confidence, unmixing })
+    Ok(Found { labels: cells.labels, confidence, unmixing })
 }
 
 fn kept_labels(path: &Path) -> Option<Labels> {

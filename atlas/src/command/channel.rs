@@ -1,6 +1,6 @@
 //! Which channel of an image shows the membranes.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use primordia_data::image::ImageFile;
 
 /// The channel that is asked for by name or number, else the only one, else `membrane`.
@@ -12,4 +12,22 @@ pub(super) fn membrane_channel(image: &ImageFile, selector: Option<&str>) -> any
             format!("{} has several channels; choose one with --channel", image.path().display())
         }),
     }
+}
+
+/// The channel that an option names, which is another one than that of the membranes.
+pub(super) fn other_channel(
+    image: &ImageFile,
+    membrane: usize,
+    option: &str,
+    selector: Option<&str>,
+) -> anyhow::Result<Option<usize>> {
+    let Some(selector) = selector else { return Ok(None) };
+    let found = image.channel_index(selector)?;
+    if found == membrane {
+        bail!(
+            "{}: {option} names the membrane channel itself, {selector}; name another channel, or leave {option} out",
+            image.path().display()
+        );
+    }
+    Ok(Some(found))
 }

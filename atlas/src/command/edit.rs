@@ -12,7 +12,7 @@ use primordia_data::image::{check_suffix, write_labels};
 use primordia_data::{CellName, EditLog};
 use primordia_segmentation::Edited;
 
-use super::channel::membrane_channel;
+use super::channel::{membrane_channel, other_channel};
 use super::labelled::Labelled;
 use super::output::check_folder;
 
@@ -45,6 +45,10 @@ pub(super) struct Edit {
     /// membranes [default: the only one]
     #[arg(long, short, global = true, requires = "image")]
     channel: Option<String>,
+    /// Channel of the image that bleeds into the membrane channel, by name or number: it is taken out
+    /// first, as `primordia segment` does
+    #[arg(long, value_name = "CHANNEL", global = true, requires = "image")]
+    unmix: Option<String>,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -128,9 +132,14 @@ impl Edit {
         }
         match &self.action {
             Some(Action::List) => list(&EditLog::read(path)?),
-            Some(Action::Undo) => self.undo(&EditLog::read(path)?, quiet)?,
+            Some(Action::Undo) => {
+                check_folder(&path)?;
+                let _lock = EditLog::lock(&path)?;
+                self.undo(&EditLog::read(path)?, quiet)?;
+            }
             Some(action) => {
                 check_folder(&path)?;
+                let _lock = EditLog::lock(&path)?; // until it is written: others wait
                 let log = EditLog::read_or_new(path)?;
                 let log = action.edit().map_or(Ok(log.clone()), |edit| log.with(&edit))?;
                 let edited = self.replayed(&log)?;
@@ -181,7 +190,8 @@ impl Edit {
         let reference = match &image {
             Some(image) => {
                 let channel = membrane_channel(image, self.channel.as_deref())?;
-                Some(Reference { image, channel, bleeding: None, dark: false })
+                let bleeding = other_channel(image, channel, "--unmix", self.unmix.as_deref())?;
+                Some(Reference { image, channel, bleeding, nuclei: None, dark: false })
             }
             None => None,
         };

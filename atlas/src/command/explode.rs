@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, Error, bail};
 use clap::Args;
 use ndarray::Array3;
+use primordia::figure::cell_colours;
+use primordia::walk::ply_of_cells;
 use primordia_data::image::{
     ImageFile, Pixel, Voxels, VoxelsView, check_suffix, write_labels, write_ome_tiff,
 };
-use primordia_data::{Labels, Volume, VoxelSize};
+use primordia_data::{DataError, Labels, Volume, VoxelSize, replace_file};
 use primordia_features::{ExplodeAbout, ExplodeParams, Exploded, explode, explode_without_overlap};
 
 use super::along_axes::parse_factor;
@@ -25,7 +27,8 @@ use super::output::check_folder;
   primordia explode labels.ome.tif -o exploded.ome.tif
   primordia explode labels.ome.tif --factor 1,1.7,1.7 --shrink 0.9 -o flat.ome.tif
   primordia explode labels.ome.tif --image embryo.ome.tif --apart -o exploded.ome.tif
-                                                          # and exploded_image.ome.tif")]
+                                                          # and exploded_image.ome.tif
+  primordia explode labels.ome.tif --meshes exploded.ply -o exploded.ome.tif")]
 pub(super) struct Explode {
     /// Label image to read (.tif, .tiff, .h5)
     labels: PathBuf,
@@ -46,6 +49,10 @@ pub(super) struct Explode {
     /// Enlarge the factor until no two cells overlap
     #[arg(long)]
     apart: bool,
+    /// Surfaces of the cells where they are drawn, to write (.ply): in µm, each triangle with the number
+    /// of its cell (`label`) and a colour
+    #[arg(long, value_name = "MESHES")]
+    meshes: Option<PathBuf>,
 }
 
 impl Explode {
@@ -56,16 +63,28 @@ impl Explode {
         if self.labelled.has_image() {
             check_image_output(&image_output, &self.output)?;
         }
+        if let Some(meshes) = &self.meshes {
+            check_folder(meshes)?;
+            check_ply(meshes)?;
+        }
         let (labels, image) = self.labelled.read(&self.labels)?;
         let (exploded, factor) = self
             .exploded(&labels)
             .with_context(|| format!("cannot explode {}", self.labels.display()))?;
         let drawn = exploded.labels()?;
-        // The image goes first: where its channels cannot be read, nothing is written.
-        if let Some(image) = &image {
-            write_exploded(&image_output, &exploded, image)?;
+        match &image {
+            Some(image) => {
+                let moved = Moved::of(&exploded, image)?;
+                moved.write_with(&image_output, || Ok(write_labels(&self.output, &drawn)?))?;
+            }
+            None => write_labels(&self.output, &drawn)?,
         }
-        write_labels(&self.output, &drawn)?;
+        if let Some(path) = &self.meshes {
+            write_meshes(path, &exploded, &labels).with_context(|| {
+                let labels = self.output.display();
+                format!("cannot write {}; the labels are in {labels}", path.display())
+            })?;
+        }
         if !quiet {
             let [z, y, x] = exploded.shape();
             println!(
@@ -125,16 +144,63 @@ fn n_drawn(labels: &Labels, drawn: &Labels) -> String {
     }
 }
 
-/// Writes all channels of `image`, moved with their cells, under the names that they have.
-fn write_exploded(path: &Path, exploded: &Exploded, image: &ImageFile) -> anyhow::Result<()> {
-    let voxel_size = image.required_voxel_size()?;
-    let channels: Vec<Voxels> = (0..image.n_channels())
-        .map(|index| moved(exploded, image.read_channel(index)?, voxel_size))
-        .collect::<anyhow::Result<_>>()?;
-    let names = image.channel_names().iter().map(|name| name.as_deref().unwrap_or_default());
-    let named: Vec<(&str, VoxelsView)> =
-        names.zip(&channels).map(|(name, voxels)| (name, voxels.into())).collect();
-    Ok(write_ome_tiff(path, &named, voxel_size)?)
+/// Checks, before any work, that surfaces can be written under this name.
+fn check_ply(path: &Path) -> anyhow::Result<()> {
+    if path.extension().is_none_or(|suffix| !suffix.eq_ignore_ascii_case("ply")) {
+        bail!("cannot write {}: surfaces are a .ply file; choose that ending", path.display());
+    }
+    Ok(())
+}
+
+/// Writes the surface of every cell into one file.
+fn write_meshes(path: &Path, exploded: &Exploded, labels: &Labels) -> anyhow::Result<()> {
+    let colours = cell_colours(labels.cells());
+    let cells: Vec<_> =
+        labels.cells().iter().copied().zip(colours).zip(exploded.meshes()).collect();
+    let cells: Vec<_> =
+        cells.into_iter().map(|((label, colour), mesh)| (label, colour, mesh)).collect();
+    let comment = "the cells of a label image, drawn apart; x, y, z in um".to_owned();
+    let bytes = ply_of_cells(&cells, &[comment]);
+    replace_file(path, Error::from, |file| Ok(std::fs::write(file, &bytes)?))
+}
+
+/// All channels of an image, moved with their cells, under the names that they have.
+struct Moved {
+    channels: Vec<(String, Voxels)>,
+    voxel_size: VoxelSize,
+}
+
+impl Moved {
+    fn of(exploded: &Exploded, image: &ImageFile) -> anyhow::Result<Self> {
+        let voxel_size = image.required_voxel_size()?;
+        let names = image.channel_names().iter().map(|name| name.clone().unwrap_or_default());
+        let channel = |(index, name): (usize, String)| {
+            Ok((name, moved(exploded, image.read_channel(index)?, voxel_size)?))
+        };
+        let channels = names.enumerate().map(channel).collect::<anyhow::Result<_>>()?;
+        Ok(Self { channels, voxel_size })
+    }
+
+    /// Writes the image, and what `others` writes: the image has its name only once they have theirs,
+    /// so that all are there, or none.
+    fn write_with(
+        &self,
+        path: &Path,
+        others: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let named = self.channels.iter().map(|(name, voxels)| (name.as_str(), voxels.into()));
+        let named: Vec<(&str, VoxelsView)> = named.collect();
+        let failed = |source| DataError::Write { path: path.to_owned(), source }.into();
+        replace_file(path, failed, |partial| {
+            write_ome_tiff(partial, &named, self.voxel_size).map_err(|error| match error {
+                DataError::Image { problem, .. } => {
+                    DataError::Image { path: path.to_owned(), problem }
+                }
+                other => other,
+            })?;
+            others()
+        })
+    }
 }
 
 /// A channel, moved, in its own type.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, bail};
 use clap::{Args, ValueEnum};
-use primordia::build::bounded::{Found, segment_within};
-use primordia::build::cells::{Finder, Reference, segment_image};
+use primordia::build::bounded::{Segmented, segment_within};
+use primordia::build::cells::{Finder, Found, Reference, segment_image};
 use primordia::export::{TableFormat, export_table};
 use primordia::figure::found_cells;
 use primordia::measured::found_table;
@@ -15,7 +15,7 @@ use primordia_data::{VoxelSize, replace_file};
 use primordia_segmentation::{Partition, Segmentation};
 
 use super::along_axes::parse_voxel_size;
-use super::channel::membrane_channel;
+use super::channel::{membrane_channel, other_channel};
 use super::memory_size::parse_memory;
 use super::output::check_folder;
 
@@ -30,6 +30,7 @@ use super::output::check_folder;
   primordia segment embryo.h5 --channel membrane -o labels.h5 --cells cells.csv
   primordia segment embryo.ome.tif -o labels.ome.tif --picture found.svg
   primordia segment embryo.h5 --channel membrane --unmix nuclei -o labels.h5
+  primordia segment embryo.h5 --channel membrane --nuclei nuclei -o labels.h5
   primordia segment dim.tif --method network -o labels.tif
   primordia segment large.tif --max-memory 4G -o labels.tif
   primordia segment embryo.tif --method hartmann2020 --max-offset 40 --step 2 -o labels.tif")]
@@ -51,6 +52,10 @@ pub(super) struct Segment {
     /// Channel that bleeds into the membrane channel, by name or number: it is taken out first
     #[arg(long, value_name = "CHANNEL", conflicts_with = "max_memory")]
     unmix: Option<String>,
+    /// auto, network: channel of the nuclei of the same cells, by name or number: regions that hold
+    /// different nuclei do not become one cell
+    #[arg(long, value_name = "CHANNEL", conflicts_with = "max_memory")]
+    nuclei: Option<String>,
     /// Membranes are darker than cells, as in a map of the probability of being inside a cell
     #[arg(long, conflicts_with = "unmix")]
     dark_membranes: bool,
@@ -138,26 +143,25 @@ impl Segment {
             image = image.with_voxel_size(voxel_size);
         }
         let channel = membrane_channel(&image, self.channel.as_deref())?;
-        let bleeding = self.unmix.as_deref().map(|name| image.channel_index(name)).transpose()?;
-        if bleeding == Some(channel) {
-            bail!(
-                "{}: --unmix names the membrane channel itself; name the channel that bleeds into it",
-                self.image.display()
-            );
-        }
-        let reference = Reference { image: &image, channel, bleeding, dark: self.dark_membranes };
-        let (found, unmixing) = match self.max_memory {
+        let reference = Reference {
+            image: &image,
+            channel,
+            bleeding: other_channel(&image, channel, "--unmix", self.unmix.as_deref())?,
+            nuclei: other_channel(&image, channel, "--nuclei", self.nuclei.as_deref())?,
+            dark: self.dark_membranes,
+        };
+        let (found, unmixing, n_nuclei) = match self.max_memory {
             None => {
-                let (found, unmixing) = segment_image(&reference, &finder)?;
-                (Found::Whole(found), unmixing)
+                let Found { cells, unmixing, n_nuclei } = segment_image(&reference, &finder)?;
+                (Segmented::Whole(cells), unmixing, n_nuclei)
             }
-            Some(most) => (segment_within(&reference, &finder, most, &self.output)?, None),
+            Some(most) => (segment_within(&reference, &finder, most, &self.output)?, None, None),
         };
         found.write_labels(&self.output)?;
         if let Some(path) = &self.cells {
             export_table(path, &mut found_table(found.cells())?)?;
         }
-        if let (Some(path), Found::Whole(found)) = (&self.picture, &found) {
+        if let (Some(path), Segmented::Whole(found)) = (&self.picture, &found) {
             let (membrane, _) = reference.read()?;
             let (title, subtitle) = (file_name(&self.image), said(found));
             let picture = found_cells(&membrane, &found.labels, &title, &subtitle);
@@ -176,6 +180,9 @@ impl Segment {
             if let (Some(unmixing), Some(name)) = (unmixing, &self.unmix) {
                 let (share, error) = (unmixing.coefficient, unmixing.standard_error);
                 println!("{share:.4} ± {error:.4} of channel {name} was taken out first");
+            }
+            if let (Some(n_nuclei), Some(name)) = (n_nuclei, &self.nuclei) {
+                println!("guided by {n_nuclei} nuclei in channel {name}");
             }
             if let Some(verdict) = found.verdict() {
                 println!("{verdict}");
@@ -196,6 +203,11 @@ impl Segment {
             bail!(
                 "--weights {} is for --method network; add that, or leave the weights out",
                 path.display()
+            );
+        }
+        if self.nuclei.is_some() && matches!(self.method, Method::Hartmann2020) {
+            bail!(
+                "--nuclei is for --method auto and network; leave it out, or choose another method"
             );
         }
         if self.partition == Joining::Multicut && matches!(self.method, Method::Hartmann2020) {

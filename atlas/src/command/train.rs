@@ -11,6 +11,7 @@ use primordia_data::image::ImageFile;
 use primordia_segmentation::network::{Labelled, Recipe, n_weights};
 
 use super::along_axes::parse_voxel_size;
+use super::channel::membrane_channel;
 use super::output::check_folder;
 
 /// Train a network on phantoms and on labelled images
@@ -42,7 +43,9 @@ impl Train {
 #[derive(Args)]
 #[command(after_help = "Examples:
   primordia train boundary -o boundary.safetensors
-  primordia train boundary --start boundary.safetensors --steps 500 --image embryo.tif --labels curated.tif -o mine.safetensors")]
+  primordia train boundary --start boundary.safetensors --steps 500 --image embryo.tif --labels curated.tif -o mine.safetensors
+  primordia train boundary --start boundary.safetensors --steps 500 --image embryo.tif --labels few.tif --unlabelled 0 -o mine.safetensors
+  primordia train boundary --start boundary.safetensors --steps 500 --image embryo.tif --scribbles strokes.tif -o mine.safetensors")]
 struct TrainBoundary {
     /// Weights to write (.safetensors)
     #[arg(long, short, value_name = "WEIGHTS")]
@@ -53,6 +56,14 @@ struct TrainBoundary {
     /// Label image of each --image, in the same order
     #[arg(long)]
     labels: Vec<PathBuf>,
+    /// Label of what nobody labelled, such as 0 where only some cells are curated: nothing is learned there
+    /// [default: all is labelled, and 0 is outside]
+    #[arg(long, value_name = "LABEL", requires = "labels")]
+    unlabelled: Option<u32>,
+    /// Scribbles on an --image, on its grid: 0 is unknown, 1 a boundary, 2 inside a cell or outside the
+    /// tissue; images with --labels come first, then those with --scribbles, each in the same order
+    #[arg(long)]
+    scribbles: Vec<PathBuf>,
     /// Membrane channel of the images, by name or by number from 0 [default: the only one]
     #[arg(long, short, requires = "image")]
     channel: Option<String>,
@@ -82,15 +93,19 @@ struct TrainBoundary {
 impl TrainBoundary {
     fn run(&self, quiet: bool) -> anyhow::Result<()> {
         check_folder(&self.output)?;
-        if self.image.len() != self.labels.len() {
+        if self.image.len() != self.labels.len() + self.scribbles.len() {
             bail!(
-                "{} --image and {} --labels; every image needs its labels, in the same order",
+                "{} --image, {} --labels and {} --scribbles; every image needs labels or scribbles: first the \
+                 images with labels, in the order of the labels, then those with scribbles",
                 self.image.len(),
-                self.labels.len()
+                self.labels.len(),
+                self.scribbles.len()
             );
         }
-        let pairs = self.image.iter().zip(&self.labels);
-        let labelled = pairs.map(|(image, labels)| self.read(image, labels));
+        let labels = self.labels.iter().map(|path| (path, Kind::Labels));
+        let taught = labels.chain(self.scribbles.iter().map(|path| (path, Kind::Scribbles)));
+        let pairs = self.image.iter().zip(taught);
+        let labelled = pairs.map(|(image, (path, kind))| self.read(image, path, kind));
         let labelled = labelled.collect::<anyhow::Result<Vec<_>>>()?;
         let recipe = Recipe {
             seed: self.seed,
@@ -120,24 +135,29 @@ impl TrainBoundary {
         Ok(())
     }
 
-    fn read(&self, image: &Path, labels: &Path) -> anyhow::Result<Labelled> {
+    /// An image with what a file teaches of it.
+    fn read(&self, image: &Path, taught: &Path, kind: Kind) -> anyhow::Result<Labelled> {
         let mut image = ImageFile::open(image)?;
         if let Some(voxel_size) = self.voxel_size {
             image = image.with_voxel_size(voxel_size);
         }
-        let channel = match &self.channel {
-            Some(selector) => image.channel_index(selector)?,
-            None if image.n_channels() == 1 => 0,
-            None => image.channel_index("membrane").with_context(|| {
-                format!(
-                    "{} has several channels; choose one with --channel",
-                    image.path().display()
-                )
-            })?,
-        };
-        let cells = given_labels(&ImageFile::open(labels)?, &image)?;
+        let channel = membrane_channel(&image, self.channel.as_deref())?;
+        let labels = given_labels(&ImageFile::open(taught)?, &image)?;
         let membrane = image.read_volume_f32(channel)?;
-        Labelled::new(&membrane, &cells)
-            .with_context(|| format!("cannot learn from {}", image.path().display()))
+        let labelled = match (kind, self.unlabelled) {
+            (Kind::Scribbles, _) => Labelled::scribbled(&membrane, labels.volume()),
+            (Kind::Labels, Some(unlabelled)) => Labelled::partly(&membrane, &labels, unlabelled),
+            (Kind::Labels, None) => Labelled::new(&membrane, &labels),
+        };
+        labelled.with_context(|| {
+            format!("cannot learn from {} with {}", image.path().display(), taught.display())
+        })
     }
+}
+
+/// What a file says of an image.
+#[derive(Clone, Copy)]
+enum Kind {
+    Labels,
+    Scribbles,
 }

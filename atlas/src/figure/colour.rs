@@ -26,6 +26,11 @@ pub(super) const CELLS: [Rgb; 7] = [
     [213, 94, 0],
 ];
 
+/// Colours for any number of cells, one after the other, that every kind of colour vision tells apart.
+pub fn cell_colours() -> impl Iterator<Item = [u8; 3]> {
+    CELLS.into_iter().cycle()
+}
+
 /// Every 15th colour of viridis (Smith and van der Walt 2015, CC0).
 const VIRIDIS: [Rgb; 18] = [
     [68, 1, 84],

@@ -28,6 +28,7 @@ mod walk;
 #[cfg(test)]
 mod fake;
 
+pub use colour::cell_colours;
 pub use found::found_cells;
 pub use overview::{Overview, Plane, overview};
 pub use page::{Answer, Command, Page, page};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use primordia_data::experiment::{Experiment, Problem};
 use primordia_data::image::ImageFile;
-use primordia_data::{DataError, VoxelSize};
+use primordia_data::{DataError, VoxelSize, advice};
 use thiserror::Error;
 
 use self::images::Images;
@@ -34,9 +34,9 @@ pub enum InitError {
     Nothing { path: PathBuf },
     #[error("{path} exists already; --force replaces it", path = path.display())]
     Exists { path: PathBuf },
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("cannot read {path}: {source}; {todo}", path = path.display(), todo = advice::to_read(source))]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("cannot write {path}: {source}", path = path.display())]
+    #[error("cannot write {path}: {source}; {todo}", path = path.display(), todo = advice::to_write(source))]
     Write { path: PathBuf, source: std::io::Error },
     #[error("these files make no experiment as they are: {0}")]
     Draft(#[from] DataError),

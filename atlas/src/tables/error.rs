@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use primordia_data::advice;
 use thiserror::Error;
 
 /// What reading tables returns.
@@ -13,7 +14,7 @@ pub type Result<T, E = TableError> = std::result::Result<T, E>;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TableError {
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("cannot read {path}: {source}; {todo}", path = path.display(), todo = advice::to_read(source))]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path} is no table by its name; .csv, .tsv, .txt (each also with .gz) or .parquet wanted", path = path.display())]
     Format { path: PathBuf },
@@ -63,6 +64,8 @@ pub enum TableError {
     NoDeposit { path: PathBuf },
     #[error("{path}: these are cells of specimen {found:?}, the name of the file says {wanted:?}", path = path.display())]
     WrongSpecimen { path: PathBuf, found: String, wanted: String },
+    #[error("{path} has no rows, only the names of its columns; it says which cells there are", path = path.display())]
+    NoRows { path: PathBuf },
     #[error("neither shapes, features nor positions in {path}; no cells to start from", path = path.display())]
     NoCells { path: PathBuf },
 }

@@ -56,6 +56,10 @@ fn cells_of(pools: &[Pool]) -> Result<(Vec<CellId>, Rows)> {
         if tables.is_empty() {
             return Err(TableError::NoCells { path: pool.path.clone() });
         }
+        // Of tables without rows every other table would be blamed for cells that nobody knows.
+        if tables.iter().all(|table| table.cells.is_empty()) {
+            return Err(TableError::NoRows { path: tables[0].raw.path().to_owned() });
+        }
         for cell in tables.iter().flat_map(|table| &table.cells) {
             match pool_of.insert(cell.clone(), at) {
                 None => {

@@ -169,6 +169,14 @@ fn every_table_that_cannot_be_meant_is_an_error_with_its_place() {
 }
 
 #[test]
+fn a_table_without_rows_is_blamed_itself() {
+    let folder =
+        Folder::with(&[("shape.csv", "fish,cell,f\n"), ("actin.csv", "fish,cell,g\nA,1,2\n")]);
+    let error = folder.refused("shape.tissue = \"shape.csv\"\nprotein.actin.cell = \"actin.csv\"");
+    assert!(error.contains("shape.csv has no rows"), "{error}");
+}
+
+#[test]
 fn sets_of_tables_stack_but_share_no_cell() {
     let folder = Folder::with(&[
         ("a.csv", "fish,cell,f,g\nA,1,1,2\n"),

@@ -17,7 +17,7 @@ use primordia_data::{Volume, VoxelSize};
 use primordia_features::{Harmonics, Mesh};
 
 pub use self::layout::{MeanLayout, mean_layout};
-pub use self::ply::ply;
+pub use self::ply::{ply, ply_of_cells};
 pub use self::space::SurfaceSpace;
 pub use self::write::write_walk;
 use crate::error::{AtlasError, Result};

@@ -6,6 +6,7 @@ use super::{Edit, csv, from_toml};
 use crate::document::Document;
 use crate::error::{DataError, Result};
 use crate::experiment::Problem;
+use crate::lock::FileLock;
 use crate::replace::replace_file;
 
 /// The edits of a file, in their order.
@@ -54,6 +55,15 @@ impl EditLog {
     /// Those of [`EditLog::read`].
     pub fn from_text(text: &str, file: impl AsRef<Path>) -> Result<Self> {
         Self::parsed(file.as_ref(), Format::of(file.as_ref())?, text.as_bytes())
+    }
+
+    /// The right to change the log at `path`, until it is dropped: of two who add an edit at the same moment, one waits.
+    ///
+    /// # Errors
+    /// [`DataError::Write`] if the disk refuses.
+    pub fn lock(path: impl AsRef<Path>) -> Result<FileLock> {
+        let path = path.as_ref();
+        FileLock::of(path).map_err(|source| DataError::Write { path: path.to_owned(), source })
     }
 
     fn parsed(file: &Path, format: Format, bytes: &[u8]) -> Result<Self> {

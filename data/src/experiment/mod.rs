@@ -10,6 +10,7 @@
 //! reference = "membrane"                 # the channel that is segmented
 //! proteins = ["actin"]                   # to be mapped; default: every other channel
 //! unmix = "nuclei"                       # optional: a channel that bleeds into the reference
+//! nuclei = "nuclei"                      # optional: a channel whose nuclei guide the segmentation
 //! migration = "+x"                       # optional: where the tissue goes in the images
 //!
 //! [[specimen]]
@@ -120,6 +121,8 @@ pub struct Specimen {
     pub edits: Option<PathBuf>,
     /// The channel that bleeds into the reference, and is taken out of it before cells are found.
     pub unmix: Option<String>,
+    /// The channel whose nuclei guide which regions become one cell.
+    pub nuclei: Option<String>,
     /// Where the tissue migrates or points, if the experiment file says.
     pub migration: Option<Direction>,
     /// Where its apical side is, if the experiment file says.

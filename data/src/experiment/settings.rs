@@ -14,6 +14,7 @@ pub(super) struct Settings {
     pub(super) seed: u64,
     pub(super) dataset: Option<String>,
     pub(super) unmix: Option<String>,
+    pub(super) nuclei: Option<String>,
     pub(super) migration: Option<Direction>,
     pub(super) apical: Option<Direction>,
 }
@@ -24,14 +25,18 @@ impl Settings {
         let table = root.get("experiment").map(|value| value.table(wanted)).transpose()?;
         if let Some(table) = &table {
             let known = ["name", "reference", "proteins", "segmentation", "dataset", "migration"];
-            table.only(&[&known[..], &["apical", "seed", "unmix"]].concat())?;
+            table.only(&[&known[..], &["apical", "seed", "unmix", "nuclei"]].concat())?;
         }
         let get = |key| table.as_ref().and_then(|table| table.get(key));
         let name = get("name").map(Value::name).transpose()?;
         let reference = get("reference").map(Value::name).transpose()?;
+        let other = |key, wanted| {
+            get(key).map(|value| other_channel(value, reference.as_deref(), wanted)).transpose()
+        };
         Ok(Self {
             name: name.unwrap_or_else(|| name_of_folder(document)),
-            unmix: get("unmix").map(|value| unmixed(value, reference.as_deref())).transpose()?,
+            unmix: other("unmix", BLEEDS)?,
+            nuclei: other("nuclei", SHOWS_NUCLEI)?,
             reference,
             proteins: get("proteins").map(Value::names).transpose()?,
             segmentation: segmentation(get("segmentation"), root.get("segmentation"))?,
@@ -43,11 +48,18 @@ impl Settings {
     }
 }
 
-/// A channel that bleeds into the reference.
-pub(super) fn unmixed(value: &Value<'_>, reference: Option<&str>) -> Result<String> {
+/// What `unmix` and `nuclei` name.
+pub(super) const BLEEDS: &str = "another channel than the reference, which bleeds into it,";
+pub(super) const SHOWS_NUCLEI: &str = "another channel than the reference, which shows the nuclei,";
+
+/// A channel that is `wanted`, another one than the reference.
+pub(super) fn other_channel(
+    value: &Value<'_>,
+    reference: Option<&str>,
+    wanted: &'static str,
+) -> Result<String> {
     let found = value.name()?;
     if Some(found.as_str()) == reference {
-        let wanted = "another channel than the reference, which bleeds into it,";
         return Err(value.error(Problem::Value { found, wanted }).into());
     }
     Ok(found)

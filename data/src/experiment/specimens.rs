@@ -6,20 +6,21 @@ use std::sync::Arc;
 
 use super::paths::stem;
 use super::problem::Problem;
-use super::settings::{Settings, direction_of, unmixed};
+use super::settings::{BLEEDS, SHOWS_NUCLEI, Settings, direction_of, other_channel};
 use super::{Annotation, Attribute, Attributes, Specimen};
 use crate::document::{Table, Value};
 use crate::error::Result;
 use crate::volume::VoxelSize;
 
 /// Keys that `[[specimen]]` and `[[specimens]]` share.
-const SHARED: [&str; 9] = [
+const SHARED: [&str; 10] = [
     "channels",
     "voxel_size_um",
     "labels",
     "labels_dataset",
     "edits",
     "unmix",
+    "nuclei",
     "dataset",
     "migration",
     "apical",
@@ -110,7 +111,10 @@ impl Found<'_> {
         let direction = |key| table.get(key).map(direction_of).transpose();
         let dataset = table.get("dataset").map(Value::name).transpose()?;
         let reference = self.settings.reference.as_deref();
-        let unmix = table.get("unmix").map(|value| unmixed(value, reference)).transpose()?;
+        let other = |key, wanted| {
+            table.get(key).map(|value| other_channel(value, reference, wanted)).transpose()
+        };
+        let (unmix, nuclei) = (other("unmix", BLEEDS)?, other("nuclei", SHOWS_NUCLEI)?);
         Ok(Specimen {
             id,
             image: image.to_owned(),
@@ -120,6 +124,7 @@ impl Found<'_> {
             labels: None,
             edits: None,
             unmix: unmix.or_else(|| self.settings.unmix.clone()),
+            nuclei: nuclei.or_else(|| self.settings.nuclei.clone()),
             labels_dataset: table.get("labels_dataset").map(Value::name).transpose()?,
             migration: direction("migration")?.or(self.settings.migration),
             apical: direction("apical")?.or(self.settings.apical),

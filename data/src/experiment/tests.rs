@@ -61,6 +61,7 @@ id = "8713481504"
 image = "8713481504.h5"
 dataset = "/raw"
 unmix = "nuclei"
+nuclei = "dapi"
 channels = ["membrane", "actin"]
 voxel_size_um = [0.225, 0.099, 0.099]
 apical = [0, 0, -2]
@@ -95,6 +96,7 @@ fn images_come_by_pattern_and_one_by_one_in_the_order_of_the_file() {
     assert_eq!(a.attributes, [("dose_um".into(), Attribute::Number(2.0))]);
     assert_eq!(a.migration, direction(1.0, 0.0, 0.0));
     assert_eq!((a.unmix.as_deref(), last.unmix.as_deref()), (Some("actin"), Some("nuclei")));
+    assert_eq!((a.nuclei.as_deref(), last.nuclei.as_deref()), (None, Some("dapi")));
     assert_eq!(last.apical, direction(0.0, 0.0, -1.0));
     assert_eq!(last.voxel_size, VoxelSize::from_um([0.225, 0.099, 0.099]).ok());
     assert_eq!(last.dataset.as_deref(), Some("/raw"));

@@ -94,6 +94,7 @@ impl Text<'_> {
             ("dataset", &specimen.dataset),
             ("labels_dataset", &specimen.labels_dataset),
             ("unmix", &specimen.unmix),
+            ("nuclei", &specimen.nuclei),
         ] {
             if let Some(name) = name {
                 self.line(key, &quoted(name));

@@ -208,11 +208,11 @@ impl<'a, T: Pixel> From<&'a Array3<T>> for VoxelsView<'a> {
 }
 
 /// Every voxel through `convert`, in parallel.
-fn converted<T: Copy + Sync + Send, U: Default + Clone + Send + Sync>(
+pub(super) fn converted<T: Copy + Sync + Send, U: Default + Clone + Send + Sync>(
     voxels: &Array3<T>,
     convert: impl Fn(T) -> U + Sync + Send,
 ) -> Array3<U> {
-    let mut out = Array3::default(voxels.raw_dim());
+    let mut out = Array3::from_elem(voxels.raw_dim(), U::default()); // zeros cost nothing before they are overwritten
     Zip::from(&mut out).and(voxels).par_for_each(|out, &value| *out = convert(value));
     out
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::problem::{ImageProblem, Result as ProblemResult};
-use super::voxels::{Pixel, PixelType, VoxelsView};
+use super::voxels::{Pixel, PixelType, VoxelsView, converted};
 use super::{at, hdf5, tiff};
 use crate::error::{DataError, Result};
 use crate::labels::Labels;
@@ -53,9 +53,9 @@ pub fn write_labels(path: impl AsRef<Path>, labels: &Labels) -> Result<()> {
     let write = |voxels: VoxelsView<'_>| write_one(path, "label", "labels", voxels, size);
     let largest = labels.cells().last().copied().unwrap_or(0);
     let result = if u8::try_from(largest).is_ok() {
-        write((&volume.voxels().mapv(|label| label as u8)).into())
+        write((&converted(volume.voxels(), |label| label as u8)).into())
     } else if u16::try_from(largest).is_ok() {
-        write((&volume.voxels().mapv(|label| label as u16)).into())
+        write((&converted(volume.voxels(), |label| label as u16)).into())
     } else {
         write(volume.into())
     };

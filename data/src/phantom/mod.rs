@@ -19,18 +19,21 @@
 //!
 //! How a specimen comes about: its form and its folds are in `body`, its cells in `cells`;
 //! `lattice` carries both into the image, `render` draws labels and membranes, `connect` keeps
-//! cells in one piece, `protein` fills them, `optics` takes the picture.
+//! cells in one piece, `protein` fills them, `nuclei` gives each a nucleus in a channel of its own,
+//! `optics` takes the picture.
 
 mod body;
 mod cells;
 mod connect;
 mod lattice;
+mod nuclei;
 mod optics;
 mod protein;
 mod random;
 mod render;
 mod solids;
 
+pub use nuclei::{Nuclei, nuclei};
 pub use optics::{Optics, Skin};
 pub use protein::{Feature, PhantomCell, ProteinRule, Term, best_r2};
 pub use solids::{Honeycomb, ball, cuboid, ellipsoid, honeycomb, torus};

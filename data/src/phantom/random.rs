@@ -21,6 +21,8 @@ pub(super) enum Purpose {
     ControlNoise,
     Pose,
     Variation,
+    Nuclei,
+    NucleiNoise,
 }
 
 /// The stream of `purpose` at `place`, such as a plane of voxels.

@@ -239,7 +239,7 @@ pub(crate) fn probability(logit: f32) -> f32 {
     1.0 / (1.0 + (-logit).exp())
 }
 
-/// The mean cross-entropy over all voxels of all crops.
+/// The mean cross-entropy over all voxels of all crops, each by its weight.
 fn loss_of(net: &UNet, crops: &[Crop]) -> Result<Tensor> {
     let mut kinds: Vec<_> = crops.iter().map(|crop| crop.steps).collect();
     kinds.sort_unstable();
@@ -247,30 +247,41 @@ fn loss_of(net: &UNet, crops: &[Crop]) -> Result<Tensor> {
     let mut total = Tensor::zeros((), candle_core::DType::F32, &Device::Cpu)?;
     let mut n_voxels = 0;
     for steps in kinds {
-        let of_kind: Vec<&Crop> = crops.iter().filter(|crop| crop.steps == steps).collect();
-        let input = Tensor::cat(&of_kind.iter().map(|crop| &crop.input).collect::<Vec<_>>(), 0)?;
-        let target = Tensor::cat(&of_kind.iter().map(|crop| &crop.target).collect::<Vec<_>>(), 0)?;
-        let logits = net.logits(&input, steps)?;
-        // −t ln p − (1 − t) ln (1 − p) of p = 1 / (1 + e^−l) is max(l, 0) − l t + ln(1 + e^−|l|).
-        let rest = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
-        let loss = ((logits.relu()? - (&logits * &target)?)? + rest)?;
-        total = (total + loss.sum_all()?)?;
+        let together = |part: fn(&Crop) -> &Tensor| {
+            let of_kind = crops.iter().filter(|crop| crop.steps == steps);
+            Tensor::cat(&of_kind.map(part).collect::<Vec<_>>(), 0)
+        };
+        let target = together(|crop| &crop.target)?;
+        let logits = net.logits(&together(|crop| &crop.input)?, steps)?;
+        total = (total + cross_entropy(&logits, &target, &together(|crop| &crop.weight)?)?)?;
         n_voxels += target.elem_count();
     }
     Ok((total / n_voxels.max(1) as f64)?)
+}
+
+/// The cross-entropy of targets and logits, summed over voxels by their weights.
+fn cross_entropy(logits: &Tensor, target: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    // −t ln p − (1 − t) ln (1 − p) of p = 1 / (1 + e^−l) is max(l, 0) − l t + ln(1 + e^−|l|).
+    let rest = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
+    let loss = ((logits.relu()? - (logits * target)?)? + rest)?;
+    Ok((loss * weight)?.sum_all()?)
 }
 
 /// What the loss of a perfect answer would be.
 fn entropy(crops: &[Crop]) -> Result<f64> {
     let (mut sum, mut n) = (0.0, 0);
     for crop in crops {
-        with_values(&crop.target, |target| {
-            for &t in target.iter().filter(|&&t| t > 0.0 && t < 1.0) {
+        let mut of_voxels = |target: &[f32], weight: &[f32]| {
+            let between = target.iter().zip(weight).filter(|(t, _)| **t > 0.0 && **t < 1.0);
+            for (&t, &weight) in between {
                 let t = f64::from(t);
-                sum -= t * t.ln() + (1.0 - t) * (1.0 - t).ln();
+                sum -= f64::from(weight) * (t * t.ln() + (1.0 - t) * (1.0 - t).ln());
             }
             n += target.len();
-        })?;
+        };
+        with_values(&crop.weight, |weight| {
+            with_values(&crop.target, |target| of_voxels(target, weight))
+        })??;
     }
     Ok(sum / f64::from(n.max(1) as u32))
 }
@@ -312,7 +323,7 @@ pub fn n_weights() -> usize {
 #[cfg(test)]
 mod tests {
     use primordia_data::phantom::{self, Optics, PhantomParams};
-    use primordia_data::{Labels, VoxelSize};
+    use primordia_data::{Labels, Volume, VoxelSize};
 
     use super::*;
     use crate::testing::on_threads;
@@ -396,6 +407,83 @@ mod tests {
             let found = (moved(1.0) - moved(-1.0)) / (2.0 * step);
             assert!((found / square - 1.0).abs() < DIFFERENCE, "layer {index}: {found}, {square}");
         }
+    }
+
+    #[test]
+    fn what_is_unknown_has_no_gradient() {
+        let values = |of: fn(usize) -> f32| {
+            Tensor::from_vec((0..24).map(of).collect::<Vec<_>>(), (1, 2, 1, 3, 4), &Device::Cpu)
+        };
+        let logits = Var::from_tensor(&values(|at| 0.3 * at as f32 - 4.0).unwrap()).unwrap();
+        let target = values(|at| (at % 3) as f32 / 2.0).unwrap();
+        let weight = values(|at| if at % 4 == 1 { 2.0 } else { 0.0 }).unwrap();
+        let loss = cross_entropy(logits.as_tensor(), &target, &weight).unwrap();
+        let gradients = loss.backward().unwrap();
+        let slopes = with_values(gradients.get(&logits).unwrap(), <[f32]>::to_vec).unwrap();
+        for (at, slope) in slopes.into_iter().enumerate() {
+            let (p, t) = (probability(0.3 * at as f32 - 4.0), (at % 3) as f32 / 2.0);
+            let wanted = if at % 4 == 1 { 2.0 * (p - t) } else { 0.0 };
+            // Single precision.
+            assert!((slope - wanted).abs() < 1e-5, "{at}: {slope}, wanted {wanted}");
+        }
+    }
+
+    /// A few strokes as a user draws them: along three rows of a plane, where labels change and far from it.
+    fn strokes(labels: &Volume<u32>) -> Volume<u32> {
+        let [n_z, n_y, n_x] = labels.shape();
+        let mut strokes = labels.map(|_| 0);
+        for z in (2..n_z).step_by(6) {
+            for y in (4..n_y).step_by(9) {
+                let row: Vec<u32> = (0..n_x).map(|x| labels.voxels()[[z, y, x]]).collect();
+                for x in 3..n_x - 3 {
+                    let is_boundary = row[x] != row[x + 1] || row[x] != row[x - 1];
+                    let is_inside = row[x - 3..=x + 3].iter().all(|&label| label == row[x]);
+                    strokes.voxels_mut()[[z, y, x]] =
+                        if is_boundary { 1 } else { 2 * u32::from(is_inside) };
+                }
+            }
+        }
+        strokes
+    }
+
+    /// A phantom whose membranes are darker than its cells.
+    fn inverted(seed: u64) -> (Volume<f32>, Labels) {
+        let size = VoxelSize::from_um([0.8, 0.4, 0.4]).unwrap();
+        let mut params = PhantomParams { optics: Optics::clean(size), ..PhantomParams::default() };
+        params.tissue.n_cells = 16;
+        let phantom = phantom::specimen(&params, seed).unwrap();
+        (phantom.membrane.map(|&value| 200.0 - f32::from(value)), phantom.truth)
+    }
+
+    /// The overlap of answer and truth (Milletari et al. 2016) inside the tissue.
+    fn overlap(network: &Boundary, (image, truth): &(Volume<f32>, Labels)) -> f64 {
+        let answer = network.probability(image).unwrap();
+        let target = super::super::target::boundaries(truth.volume());
+        let pairs = answer.as_slice().iter().zip(target.as_slice()).zip(truth.volume().as_slice());
+        let (mut both, mut each) = (0.0, 0.0);
+        for ((&p, &t), _) in pairs.filter(|(_, label)| **label > 0) {
+            both += f64::from(2.0 * p * t);
+            each += f64::from(p * p + t * t);
+        }
+        both / each
+    }
+
+    #[test]
+    fn a_few_strokes_teach_membranes_of_another_kind() {
+        let start = Boundary::shipped().unwrap();
+        let (image, truth) = inverted(11);
+        let taught = Labelled::scribbled(&image, &strokes(truth.volume())).unwrap();
+        let recipe =
+            Recipe { seed: 5, steps: 60, crops: 2, crop: [8, 32, 32], learning_rate: 3e-3 };
+        let mut training = Training::new(recipe, vec![taught], Some(&start)).unwrap();
+        while !training.is_done() {
+            training.advance().unwrap();
+        }
+        let other = inverted(12);
+        let [before, after] =
+            [start, training.boundary().unwrap()].map(|net| overlap(&net, &other));
+        println!("overlap {before:.3} before, {after:.3} after");
+        assert!(after > before + 0.1, "{before} {after}");
     }
 
     #[test]

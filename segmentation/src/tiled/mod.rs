@@ -20,6 +20,7 @@ use crate::block::{Block, sides, whole};
 use crate::confidence::{CellEvidence, Verdict};
 use crate::error::{Result, SegmentError};
 use crate::evidence::Evidence;
+use crate::guide::Guide;
 use crate::hartmann2020::finite_range;
 use crate::network::{self, Boundary, Light};
 use crate::refine::{FullGrid, mark_cores, refine_reach};
@@ -66,7 +67,7 @@ pub trait TiledPixel: bytemuck::Pod + Into<f32> + Send + Sync {}
 
 impl<T: bytemuck::Pod + Into<f32> + Send + Sync> TiledPixel for T {}
 
-/// As [`auto`](fn@crate::auto), or [`auto_with_network`](crate::auto_with_network) if there is a network, in bounded memory.
+/// As [`auto`](fn@crate::auto), or [`auto_with`](crate::auto_with) a network if there is one, in bounded memory.
 ///
 /// # Errors
 /// Those of [`auto`](fn@crate::auto); [`SegmentError::Memory`] if even the smallest tiles do not fit, with what is needed;
@@ -379,7 +380,7 @@ fn cells(
         seams.add(&labels, &sheets.read(&tile.around)?, &part.core);
     }
     let graph = seams.graph(n_regions);
-    let cells = Cells::new(&known, &graph, (full, size), width_um, params)?;
+    let cells = Cells::new(&known, &graph, &Guide::default(), (full, size), width_um, params)?;
     Ok((ScratchRegions { regions, names: None }, cells))
 }
 

@@ -75,6 +75,41 @@ fn every_cell_keeps_its_voxels_and_its_brightness() {
     assert_eq!(whole, apart);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn where_labels_cannot_be_written_there_is_no_image_either() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    write_phantom(folder.path());
+    // A link into a folder that takes no files: the labels go where it leads.
+    std::os::unix::fs::symlink("/proc/version", folder.path().join("full.h5")).expect("a link");
+    let line = "explode labels.ome.tif --image image.ome.tif --image-output picture.tif -o full.h5";
+    let mut command = primordia();
+    command.current_dir(folder.path()).args(line.split_whitespace()).assert().code(1);
+    assert!(!folder.path().join("picture.tif").exists(), "an image without labels");
+}
+
+#[test]
+fn surfaces_of_cells_are_drawn_apart_as_the_cells_are() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let phantom = write_phantom(folder.path());
+    said(folder.path(), "explode labels.ome.tif --meshes cells.ply -o apart.ome.tif");
+    let bytes = std::fs::read(folder.path().join("cells.ply")).expect("meshes");
+    let end = b"end_header\n";
+    let body = bytes.windows(end.len()).position(|window| window == end).expect("a header");
+    let header = std::str::from_utf8(&bytes[..body]).expect("text");
+    let count = |element: &str| -> usize {
+        let line = header.lines().find_map(|line| line.strip_prefix(element)).expect("a count");
+        line.trim().parse().expect("a number")
+    };
+    let (n_corners, n_triangles) = (count("element vertex"), count("element face"));
+    let triangles = &bytes[body + end.len() + 12 * n_corners..];
+    assert_eq!(triangles.len(), 20 * n_triangles);
+    let label = |triangle: &[u8]| u32::from_le_bytes(triangle[13..17].try_into().expect("four"));
+    let mut labels: Vec<u32> = triangles.chunks(20).map(label).collect();
+    labels.dedup();
+    assert_eq!(labels, phantom.truth.cells());
+}
+
 #[test]
 fn axes_shrinking_and_outputs_are_the_users_choice() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -7,6 +7,7 @@ mod exploded;
 mod features;
 mod golden;
 mod interruption;
+mod nuclei;
 mod readers;
 mod real_images;
 mod real_tables;

@@ -14,8 +14,8 @@ use crate::image::voxels::{PixelType, VoxelsView, each_type};
 use crate::replace::replace_file;
 use crate::volume::VoxelSize;
 
-/// Fast and, on microscopy, within a few percent of the best level.
-const DEFLATE_LEVEL: u32 = 6;
+/// Fast and, on microscopy, within 2 % of higher levels; labels become half as large again, but are small.
+const DEFLATE_LEVEL: u32 = 2;
 /// Planes deflated at once, whatever the number of threads: what bounds the memory.
 const BATCH: usize = 16;
 /// Below this many bytes of voxels a classic TIFF surely suffices (its offsets end at 4 GiB).

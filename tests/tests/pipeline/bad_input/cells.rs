@@ -71,6 +71,11 @@ fn exploded() -> Vec<Case> {
         ),
         of("a full disk for an exploded image", EXPLODE, &["image.tif"])
             .after("ulimit -f 1; trap '' XFSZ"),
+        of(
+            "surfaces in a format that is not written",
+            "explode labels.tif --meshes out/a.stl -o out/a.tif",
+            &["a.stl", ".ply"],
+        ),
     ]
 }
 

@@ -120,6 +120,22 @@ fn unmixed() -> Vec<Case> {
         of("a membrane that bleeds into itself", "membrane", &["image.tif", "itself"]),
         of("no such channel to unmix", "nuclei", &["image.tif", "nuclei"]),
         case(
+            "nuclei in the membrane channel",
+            "segment image.tif --channel membrane --nuclei membrane -o out/a.tif",
+            &["image.tif", "--nuclei", "itself"],
+            |folder| image(folder, "image.tif"),
+        ),
+        case(
+            "a channel of nuclei that shows nothing",
+            "segment image.tif --channel 0 --nuclei 1 -o out/a.tif",
+            &["image.tif", "nuclei channel is 0"],
+            |folder| {
+                let dark = membrane().voxels().mapv(|_| 0_u16);
+                let channels = [("membrane", membrane().into()), ("nuclei", (&dark).into())];
+                write_ome_tiff(folder.join("image.tif"), &channels, voxel_size()).unwrap();
+            },
+        ),
+        case(
             "a dark channel to unmix",
             "segment image.tif --channel 0 --unmix 1 -o out/a.tif",
             &["image.tif", "cannot bleed"],
