@@ -159,7 +159,7 @@ static LANES_OF_BYTE: [[u16; LANES]; 256] = {
     let mut lanes = [[0; LANES]; 256];
     let mut at = 0;
     while at < 256 * LANES {
-        if at / LANES >> (at % LANES) & 1 == 1 {
+        if (at / LANES) >> (at % LANES) & 1 == 1 {
             lanes[at / LANES][at % LANES] = u16::MAX;
         }
         at += 1;

@@ -15,21 +15,22 @@ fn main() {
     }
     let image = noise([64, 192, 192]);
     let network = Boundary::shipped().expect("weights come with the crate");
-    let best = best_s(|| drop(network.probability(&image).expect("memory")));
+    let best = best_s(|| network.probability(&image).expect("memory"));
     println!("answer: {best:.3} s, {:.2} million voxels/s", image.n_voxels() as f64 / 1e6 / best);
     let recipe = Recipe { crops: 4, ..Recipe::default() };
     let mut training = Training::new(recipe, Vec::new(), None).expect("a recipe");
     // The first steps make pictures, and every third a new one.
-    (0..3).for_each(|_| drop(training.advance().expect("a step")));
-    let best = best_s(|| drop(training.advance().expect("a step")));
+    for _ in 0..3 {
+        training.advance().expect("a step");
+    }
+    let best = best_s(|| training.advance().expect("a step"));
     println!("step of 4 crops: {best:.3} s");
 }
 
-fn best_s(work: impl FnMut()) -> f64 {
-    let mut work = work;
+fn best_s<T>(mut work: impl FnMut() -> T) -> f64 {
     let time = |_| {
         let start = Instant::now();
-        work();
+        let _ = work();
         start.elapsed().as_secs_f64()
     };
     (0..RUNS).map(time).fold(f64::INFINITY, f64::min)

@@ -154,11 +154,8 @@ fn check_ply(path: &Path) -> anyhow::Result<()> {
 
 /// Writes the surface of every cell into one file.
 fn write_meshes(path: &Path, exploded: &Exploded, labels: &Labels) -> anyhow::Result<()> {
-    let colours = cell_colours(labels.cells());
-    let cells: Vec<_> =
-        labels.cells().iter().copied().zip(colours).zip(exploded.meshes()).collect();
-    let cells: Vec<_> =
-        cells.into_iter().map(|((label, colour), mesh)| (label, colour, mesh)).collect();
+    let named = labels.cells().iter().zip(cell_colours()).zip(exploded.meshes());
+    let cells: Vec<_> = named.map(|((label, colour), mesh)| (*label, colour, mesh)).collect();
     let comment = "the cells of a label image, drawn apart; x, y, z in um".to_owned();
     let bytes = ply_of_cells(&cells, &[comment]);
     replace_file(path, Error::from, |file| Ok(std::fs::write(file, &bytes)?))

@@ -109,9 +109,10 @@ impl Noise {
         let mut differences: Vec<f32> =
             rows.flat_map(|row| row.windows(3).map(|v| (v[0] - 2.0 * v[1] + v[2]).abs())).collect();
         let middle = differences.len() / 2;
-        let median = match differences.is_empty() {
-            true => 0.0,
-            false => f64::from(*differences.select_nth_unstable_by(middle, f32::total_cmp).1),
+        let median = if differences.is_empty() {
+            0.0
+        } else {
+            f64::from(*differences.select_nth_unstable_by(middle, f32::total_cmp).1)
         };
         let deviation = median / MEDIAN / 6.0_f64.sqrt();
         Self { density: deviation * image.voxel_size().volume_um3().sqrt() }

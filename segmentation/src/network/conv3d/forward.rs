@@ -126,9 +126,9 @@ impl WithSimd for Planes<'_> {
             self.window.clear();
             let mut taken = self.z.start.saturating_sub(reach);
             for z in self.z.clone() {
-                for z in taken..(z + reach + 1).min(self.sides.z) {
-                    self.window.take(self.image, self.sample, z, &rows);
-                    taken = z + 1;
+                while taken < (z + reach + 1).min(self.sides.z) {
+                    self.window.take(self.image, self.sample, taken, &rows);
+                    taken += 1;
                 }
                 for block in 0..self.packed.bias.len() {
                     self.block(simd, &offsets, z, rows.len(), block, &mut results);

@@ -66,9 +66,9 @@ impl WithSimd for Part<'_> {
                 let (sample, z) = (plane / self.sides.z, plane % self.sides.z);
                 let first = sample * self.sides.z;
                 taken = taken.max(first);
-                for plane in taken..(plane + reach + 1).min(first + self.sides.z) {
-                    window.take(self.image, sample, plane - first, &rows);
-                    taken = plane + 1;
+                while taken < (plane + reach + 1).min(first + self.sides.z) {
+                    window.take(self.image, sample, taken - first, &rows);
+                    taken += 1;
                 }
                 slopes.take(self.slope, sample, z, &rows);
                 self.add_plane(simd, &window, &slopes, z, rows.len(), &mut sums);
