@@ -82,7 +82,7 @@ const SMALL: f64 = 0.5;
 const SEED_WIDTHS: f64 = 1.5;
 /// Two witnesses seldom see a membrane at its strongest at the same voxel, and the network is unsure of dim ones: this
 /// much of both is as usual.
-const AGREED: f32 = 0.62;
+const AGREED: f32 = 0.8;
 
 impl Default for Auto {
     fn default() -> Self {
@@ -502,10 +502,14 @@ impl Cells {
                 .unwrap_or_else(|| extent.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3)));
             (merged, joined, extent, nuclei, usual_um3)
         };
-        // How large cells are is known once regions have been joined: then they are joined again, by that.
-        let usual_um3 = joining(&Volumes::default()).4;
-        let volumes = Volumes::new(region_um3.clone(), usual_um3);
-        let (merged, joined, first, nuclei, usual_um3) = joining(&volumes);
+        let once = joining(&Volumes::default());
+        let (merged, joined, first, nuclei, usual_um3) =
+            if params.partition == Partition::Average && !guide.has_any() {
+                // How large cells are is known once regions have been joined: then they are joined again, by that.
+                joining(&Volumes::new(region_um3.clone(), once.4))
+            } else {
+                once // nuclei tell that better, and the multicut has no order of joining
+            };
         let least_um3 = params.min_volume_um3.max(SMALLEST * usual_um3);
         let merged = merged.then(&absorb(
             &joined,

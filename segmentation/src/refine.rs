@@ -58,7 +58,7 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         let labels = if self.factors == [1; 3] { small } else { self.enlarge_cores(&small)? };
         let levels = self.brightness(&labels, &sheets)?;
         drop(sheets);
-        let mut labels = flood(&levels, labels)?;
+        let mut labels = flood(levels, labels)?;
         if let Some(voxels) = labels.voxels_mut().as_slice_mut() {
             voxels.par_iter_mut().for_each(|label| *label -= 1);
         }

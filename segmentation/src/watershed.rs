@@ -1,5 +1,6 @@
 //! Seeded watershed: floods an image from seeds, lowest levels first.
 
+use std::borrow::Borrow;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -27,7 +28,8 @@ const FREE: u32 = 1 << 31;
 /// [`SegmentError::Data`] if the two are not on one grid, [`SegmentError::TooLarge`] beyond 2³² − 1 voxels.
 pub fn watershed(levels: &Volume<u8>, seeds: Volume<u32>) -> Result<Volume<u32>> {
     levels.check_same_grid(&seeds)?;
-    flood(levels, seeds)
+    check_labels(&seeds)?;
+    Flood::new(levels, seeds)?.rise()
 }
 
 /// [`watershed`] that stays in the voxels of `mask`, on as many levels as the image has.
@@ -46,16 +48,18 @@ pub fn watershed_within(
         let outside = voxels.par_iter_mut().zip(mask.as_slice()).filter(|(_, inside)| !**inside);
         outside.for_each(|(label, _)| *label = WALL);
     }
-    flood_walled(levels, seeds)
+    Flood::new(levels, seeds)?.rise()
 }
 
-/// [`watershed`] on any number of levels.
+/// [`watershed`] on any number of levels; those that are given away leave their memory to the flood.
 pub(crate) fn flood<L: Copy + Into<u32> + Sync>(
-    levels: &Volume<L>,
+    levels: impl Borrow<Volume<L>>,
     seeds: Volume<u32>,
 ) -> Result<Volume<u32>> {
     check_labels(&seeds)?;
-    flood_walled(levels, seeds)
+    let flood = Flood::new(levels.borrow(), seeds)?;
+    drop(levels);
+    flood.rise()
 }
 
 fn check_labels(seeds: &Volume<u32>) -> Result<()> {
@@ -70,26 +74,44 @@ fn check_labels(seeds: &Volume<u32>) -> Result<()> {
 /// The flood goes from shore to shore: all voxels that wait at the water's level at once. Each free neighbour falls
 /// to the first voxel of the shore that touches it and joins the next shore in that voxel's
 /// place, so the order is that of one queue per level, on any number of threads.
-fn flood_walled<L: Copy + Into<u32> + Sync>(
-    levels: &Volume<L>,
-    mut labels: Volume<u32>,
-) -> Result<Volume<u32>> {
-    let grid = Grid::new(levels.shape())?;
-    let mut taken = Taken::new(&labels, &grid);
-    let mut waiting = first_shore(levels, &labels, &taken, &grid);
-    note_levels(levels.as_slice(), &mut labels);
-    let voxel_size = labels.voxel_size();
-    let (voxels, _) = labels.into_voxels().into_raw_vec_and_offset();
-    let labels: Vec<AtomicU32> = voxels.into_iter().map(AtomicU32::new).collect();
-    while let Some(shore) = waiting.next_shore() {
-        waiting.spread(&shore, &labels, &mut taken, &grid);
+struct Flood {
+    grid: Grid,
+    taken: Taken,
+    waiting: Waiting,
+    /// The label of each voxel, or [`FREE`] and its level.
+    labels: Volume<u32>,
+}
+
+impl Flood {
+    /// The flood before its first step; it knows the levels from here on.
+    fn new<L: Copy + Into<u32> + Sync>(
+        levels: &Volume<L>,
+        mut labels: Volume<u32>,
+    ) -> Result<Self> {
+        let grid = Grid::new(levels.shape())?;
+        let taken = Taken::new(&labels, &grid);
+        let waiting = first_shore(levels, &labels, &taken, &grid);
+        note_levels(levels.as_slice(), &mut labels);
+        Ok(Self { grid, taken, waiting, labels })
     }
-    let mut voxels: Vec<u32> = labels.into_iter().map(AtomicU32::into_inner).collect();
-    let dry = voxels.par_iter_mut().filter(|label| **label >= FREE);
-    dry.for_each(|label| *label = 0);
-    let voxels = Array3::from_shape_vec(levels.shape(), voxels)
-        .map_err(|_| DataError::EmptyVolume { shape: levels.shape() })?;
-    Ok(Volume::new(voxels, voxel_size)?)
+
+    /// The labels once all is flooded that can be reached.
+    fn rise(self) -> Result<Volume<u32>> {
+        let Self { grid, mut taken, mut waiting, labels } = self;
+        let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
+        let (voxels, _) = labels.into_voxels().into_raw_vec_and_offset();
+        let labels: Vec<AtomicU32> = voxels.into_iter().map(AtomicU32::new).collect();
+        while let Some(shore) = waiting.next_shore() {
+            let parts = shore.chunks(AT_A_TIME);
+            parts.for_each(|part| waiting.spread(part, &labels, &mut taken, &grid));
+        }
+        let mut voxels: Vec<u32> = labels.into_iter().map(AtomicU32::into_inner).collect();
+        let dry = voxels.par_iter_mut().filter(|label| **label >= FREE);
+        dry.for_each(|label| *label = 0);
+        let voxels =
+            Array3::from_shape_vec(shape, voxels).map_err(|_| DataError::EmptyVolume { shape })?;
+        Ok(Volume::new(voxels, voxel_size)?)
+    }
 }
 
 /// Writes its level into each free voxel, where the flood finds it when it comes to label the voxel.
@@ -105,6 +127,8 @@ fn note_levels<L: Copy + Into<u32> + Sync>(levels: &[L], labels: &mut Volume<u32
 const WORTH_SHARING: usize = 8192;
 /// Voxels of a shore that one thread takes at a time.
 const SHARE: usize = WORTH_SHARING / 4;
+/// Voxels of a shore that spread at a time: what they claim takes far more memory than they do.
+const AT_A_TIME: usize = 64 * SHARE;
 
 /// The labelled voxels with a free neighbour, in the order of memory.
 fn first_shore<L: Copy + Into<u32> + Sync>(
@@ -128,7 +152,7 @@ fn first_shore<L: Copy + Into<u32> + Sync>(
         waiting
     };
     let planes: Vec<Waiting> = (0..n_z).into_par_iter().map(shore_of_plane).collect();
-    let mut waiting = Waiting::default();
+    let mut waiting = Waiting::with_room_for(&planes);
     planes.into_iter().for_each(|plane| waiting.append(plane));
     waiting
 }
@@ -171,6 +195,16 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// None yet, but memory for what some others hold together.
+    fn with_room_for(others: &[Self]) -> Self {
+        let mut n: Vec<usize> = Vec::new();
+        for (level, wet) in others.iter().flat_map(|other| other.levels.iter().enumerate()) {
+            n.resize(n.len().max(level + 1), 0);
+            n[level] += wet.len();
+        }
+        Self { levels: n.into_iter().map(Vec::with_capacity).collect(), water: 0 }
+    }
+
     fn add(&mut self, wet: Wet, level: u32) {
         let level = (level as usize).max(self.water);
         if level >= self.levels.len() {
@@ -179,7 +213,7 @@ impl Waiting {
         self.levels[level].push(wet);
     }
 
-    /// Goes one step on from a shore.
+    /// Goes one step on from a shore, or from a part of it; those before have been gone on from.
     fn spread(&mut self, shore: &[Wet], labels: &[AtomicU32], taken: &mut Taken, grid: &Grid) {
         if shore.len() < WORTH_SHARING {
             let mut claims = claims(shore, grid, taken);

@@ -64,7 +64,7 @@ pub enum TableError {
     NoDeposit { path: PathBuf },
     #[error("{path}: these are cells of specimen {found:?}, the name of the file says {wanted:?}", path = path.display())]
     WrongSpecimen { path: PathBuf, found: String, wanted: String },
-    #[error("{path} has no rows, only the names of its columns; it says which cells there are", path = path.display())]
+    #[error("{path} has no rows, only the names of its columns, but says which cells there are; write it again, or name another table", path = path.display())]
     NoRows { path: PathBuf },
     #[error("neither shapes, features nor positions in {path}; no cells to start from", path = path.display())]
     NoCells { path: PathBuf },

@@ -3,6 +3,7 @@
 //! A [`Scene`] is a phantom under an ideal microscope, on the grid on which the network works. A picture of it adds
 //! what real microscopes add; one scene is pictured many times.
 
+use nalgebra::{Point3, Vector3};
 use primordia_data::phantom::{self, Optics, PhantomParams, Pose, Skin};
 use primordia_data::{Volume, VoxelSize};
 use rand::Rng;
@@ -50,9 +51,15 @@ impl Scene {
         let mut rng = stream(seed, Purpose::Picture, index);
         let microscope = Microscope::random(&mut rng);
         let mut light = self.brightness.clone();
-        self.add_haze(&mut light, rng.random_range(0.0..0.25_f32).max(0.1) - 0.1, &mut rng);
+        self.add_haze(&mut light, haze(&mut rng), &mut rng);
+        if rng.random_bool(0.2) {
+            self.add_nuclei(&mut light, &mut rng);
+        }
         if rng.random_bool(0.3) {
             add_texture(&mut light, &mut rng)?;
+        }
+        if rng.random_bool(0.1) {
+            add_debris(&mut light, &mut rng);
         }
         microscope.photograph(&mut light, seed, index);
         Ok(light)
@@ -68,6 +75,54 @@ impl Scene {
             pairs.for_each(|(light, &label)| *light += glow[label as usize]);
         }
     }
+
+    /// Lets a ball in the middle of each cell glow, or be darker than the rest of a cell that glows: nuclei.
+    fn add_nuclei(&self, light: &mut Volume<f32>, rng: &mut ChaCha8Rng) {
+        let brightness = rng.random_range(0.05..0.6_f32);
+        let is_dark = rng.random_bool(0.3);
+        let share = rng.random_range(0.3..0.6); // of the radius of a ball as large as the cell
+        let cells = middles(&self.labels);
+        let edge_um = 0.4;
+        let Some(voxels) = light.voxels_mut().into_slice() else { return };
+        for (at, value) in voxels.iter_mut().enumerate() {
+            let label = self.labels.as_slice()[at] as usize;
+            if label == 0 {
+                continue;
+            }
+            let (middle, radius_um) = cells[label];
+            let point = self.labels.point_um(position(at, self.labels.shape()));
+            let outside_um = (point - middle).norm() - share * radius_um;
+            let inside = (1.0 / (1.0 + (outside_um / edge_um).exp())) as f32;
+            *value += brightness * if is_dark { 1.0 - inside } else { inside };
+        }
+    }
+}
+
+/// The centre of each label and the radius in µm of a ball as large; entry 0 is the outside.
+fn middles(labels: &Volume<u32>) -> Vec<(Point3<f64>, f64)> {
+    let n = labels.as_slice().iter().copied().max().unwrap_or(0) as usize + 1;
+    let mut sums = vec![(Vector3::zeros(), 0.0); n];
+    for (at, &label) in labels.as_slice().iter().enumerate() {
+        let (sum, count) = &mut sums[label as usize];
+        *sum += labels.point_um(position(at, labels.shape())).coords;
+        *count += 1.0;
+    }
+    let voxel_um3 = labels.voxel_size().volume_um3();
+    let radius_um = |count: f64| (count * voxel_um3 * 0.75 / std::f64::consts::PI).cbrt();
+    sums.into_iter()
+        .map(|(sum, count)| (Point3::from(sum / f64::max(count, 1.0)), radius_um(count)))
+        .collect()
+}
+
+/// Where the voxel `at` in memory is.
+fn position(at: usize, [_, n_y, n_x]: [usize; 3]) -> [usize; 3] {
+    [at / n_x / n_y, at / n_x % n_y, at % n_x]
+}
+
+/// How brightly cells glow at most: mostly little, at times half as brightly as membranes.
+fn haze(rng: &mut ChaCha8Rng) -> f32 {
+    let most = if rng.random_bool(0.2) { 0.5 } else { 0.15 };
+    if rng.random_bool(0.4) { 0.0 } else { rng.random_range(0.0..most) }
 }
 
 /// From one value to another, each factor as likely.
@@ -78,19 +133,21 @@ fn log_uniform(from: f64, to: f64, rng: &mut ChaCha8Rng) -> f64 {
 /// Any tissue, any way up, under an ideal microscope with any voxels and any blur.
 fn random_tissue(rng: &mut ChaCha8Rng) -> Result<PhantomParams> {
     let wide_um = rng.random_range(0.28..0.5);
-    let long_um: f64 = if rng.random_bool(0.5) {
-        wide_um * rng.random_range(0.8..1.35)
-    } else {
-        rng.random_range(wide_um..1.1)
+    let long_um: f64 = match rng.random_range(0..10) {
+        0..5 => wide_um * rng.random_range(0.8..1.35),
+        5..9 => rng.random_range(wide_um..1.1),
+        _ => rng.random_range(1.0..2.0),
     };
     // What merging finer voxels does to an image is a little more blur.
     let merged = |um: f64, rng: &mut ChaCha8Rng| {
         if rng.random_bool(0.5) { 0.75 * um * um / 12.0 } else { 0.0 }
     };
     let blur = |sigma_um: f64, merged: f64| (sigma_um * sigma_um + merged).sqrt();
+    // Every fifth tissue has thick walls.
+    let thick = if rng.random_bool(0.2) { rng.random_range(1.0..2.2) } else { 1.0 };
     let psf_sigma_um = [
-        blur(rng.random_range(0.2..0.6), merged(long_um, rng)),
-        blur(rng.random_range(0.08..0.24), merged(wide_um, rng)),
+        blur(thick * rng.random_range(0.2..0.6), merged(long_um, rng)),
+        blur(thick * rng.random_range(0.08..0.24), merged(wide_um, rng)),
     ];
     let mut params = PhantomParams::default();
     let scale = rng.random_range(0.8..1.4);
@@ -138,6 +195,23 @@ fn add_texture(light: &mut Volume<f32>, rng: &mut ChaCha8Rng) -> Result<()> {
     Ok(())
 }
 
+/// Adds a few bright lumps, in cells and outside: what is no membrane but shines.
+fn add_debris(light: &mut Volume<f32>, rng: &mut ChaCha8Rng) {
+    let um = light.voxel_size().um();
+    let shape = light.shape();
+    for _ in 0..rng.random_range(1..6) {
+        let middle = shape.map(|n| rng.random_range(0.0..n as f64));
+        let sigma_um = log_uniform(0.5, 5.0, rng);
+        let brightness = log_uniform(0.3, 4.0, rng) as f32;
+        for ((z, y, x), value) in light.voxels_mut().indexed_iter_mut() {
+            let at = [z, y, x];
+            let squared: f64 =
+                (0..3).map(|axis| ((at[axis] as f64 - middle[axis]) * um[axis]).powi(2)).sum();
+            *value += brightness * (-0.5 * squared / (sigma_um * sigma_um)).exp() as f32;
+        }
+    }
+}
+
 /// What a microscope adds to a scene; counts are photons per voxel before merging.
 #[derive(Clone, Copy, Debug)]
 struct Microscope {
@@ -153,10 +227,10 @@ impl Microscope {
     /// From a good one to the edge of sight.
     fn random(rng: &mut ChaCha8Rng) -> Self {
         Self {
-            peak_counts: 3.5 * 22.0_f64.powf(rng.random::<f64>().powf(1.3)),
+            peak_counts: 3.5 * 22.0_f64.powf(rng.random::<f64>().powf(1.5)),
             background_counts: rng.random_range(1.0..7.0),
             read_noise: rng.random_range(0.5..2.0),
-            merged: log_uniform(1.0, 6.0, rng),
+            merged: if rng.random_bool(0.4) { 1.0 } else { log_uniform(1.0, 6.0, rng) },
             attenuation_um: rng.random_bool(0.65).then(|| log_uniform(25.0, 200.0, rng)),
         }
     }

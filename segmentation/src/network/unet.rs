@@ -13,7 +13,7 @@ use super::pool::{Enlarge, MaxPool};
 use crate::error::Result;
 
 /// Channels of the three levels.
-const CHANNELS: [usize; 3] = [8, 16, 32];
+const CHANNELS: [usize; 3] = [8, 24, 64];
 /// Channels of the input: the image, and what [`conditions`] says of the voxels.
 pub(crate) const INPUTS: usize = 3;
 /// Negative values are multiplied by this.

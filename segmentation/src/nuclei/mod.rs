@@ -2,7 +2,7 @@
 //!
 //! Nuclei are bright blobs, and those of one image are about as large: the scale at which blobs stand out most is theirs
 //! (Lindeberg 1998, doi:10.1023/A:1008045108935). At that scale every maximum of the blob filter is a nucleus, unless
-//! noise may have made it, or hardly a dip parts it from a stronger one. [`blobs`] is that filter; [`rooms`] are what nuclei
+//! noise may have made it, or hardly a dip parts it from a stronger one. `blobs` is that filter; `rooms` are what nuclei
 //! say of the cells around them.
 
 mod blobs;
@@ -102,7 +102,7 @@ impl Nuclei {
                 seeds.voxels_mut()[at] = peaks.len() as u32;
             }
         }
-        let basins = flood(&depths(blobs), seeds)?;
+        let basins = flood(depths(blobs), seeds)?;
         let saddles = saddles(blobs, &basins);
         let tops = tops(&peaks, &saddles);
         let mut rows = vec![0; peaks.len()];
@@ -336,7 +336,7 @@ mod tests {
         [found.all().len(), n_with_one, phantom.truth.n_cells()]
     }
 
-    /// One nucleus of thirty with two bright lobes is found as two.
+    /// One nucleus of thirty is found as two.
     const CLEAR: f64 = 0.96;
     /// Where noise hides as much as light shows.
     const DIM: f64 = 0.9;

@@ -52,7 +52,7 @@ impl<'n> Rooms<'n> {
         const PER_UM: f32 = 20.0;
         membranes.check_same_grid(&nuclei.cores)?;
         let away_um = distance_um(&nuclei.cores.map(|&core| core == 0));
-        let mut of = flood(&away_um.map(|um| (um * PER_UM) as u16), nuclei.cores.clone())?;
+        let mut of = flood(away_um.map(|um| (um * PER_UM) as u16), nuclei.cores.clone())?;
         drop(away_um);
         if let Some(mut dark) = dark_places(nuclei, membranes)? {
             keep_large(&mut dark, &of, nuclei.owners.len());

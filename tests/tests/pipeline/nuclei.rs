@@ -43,7 +43,7 @@ fn nuclei_find_cells_whose_membranes_are_too_dim() {
     assert!((36..=44).contains(&n_nuclei), "{words}");
     let [alone, guided] = ["alone.tif", "guided.tif"].map(|labels| f1(folder.path(), labels));
     println!("F1 {alone} alone, {guided} with nuclei");
-    assert!(guided > 0.85 && guided > alone + 0.1, "{alone} {guided}");
+    assert!(guided > 0.85 && guided > alone + 0.05, "{alone} {guided}");
     let multicut = format!("{segment} --nuclei nuclei --partition multicut -o multicut.tif");
     said(folder.path(), &multicut);
     let multicut = f1(folder.path(), "multicut.tif");

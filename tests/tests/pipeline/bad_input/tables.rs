@@ -101,11 +101,16 @@ fn texts() -> Vec<Case> {
             with_field(&text, "\"12")
         }),
         edited("a table that is empty", "cells.csv", "empty", |_| String::new()),
-        case("a table of shapes that is but a header", BUILD, &["no cell", ".csv"], |folder| {
-            sound(folder);
-            let text = std::fs::read_to_string(folder.join("shape.csv")).unwrap();
-            put(folder, "shape.csv", first_line(&text).as_bytes());
-        }),
+        case(
+            "a table of shapes that is but a header",
+            BUILD,
+            &["shape.csv", "no rows", "name another"],
+            |folder| {
+                sound(folder);
+                let text = std::fs::read_to_string(folder.join("shape.csv")).unwrap();
+                put(folder, "shape.csv", first_line(&text).as_bytes());
+            },
+        ),
         case("a table that is not UTF-8", BUILD, &["cells.csv", "UTF-8"], |folder| {
             sound(folder);
             put(folder, "cells.csv", b"specimen,cell,x,y,z\nA,1,1 \xb5m,2,3\n");
@@ -122,7 +127,7 @@ fn tables_that_do_not_fit() -> Vec<Case> {
         }
     };
     vec![
-        case("tables that are all but headers", BUILD, &[FILE], all_but_headers),
+        case("tables that are all but headers", BUILD, &["shape.csv", "no rows"], all_but_headers),
         edited("a table without numbers", "shape.csv", "no column of numbers", |text| {
             text.lines()
                 .map(|line| line.split(',').take(2).collect::<Vec<_>>().join(",") + "\n")
