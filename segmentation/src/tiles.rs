@@ -57,9 +57,9 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// Tiles of some two million voxels.
+    /// Tiles of some four million voxels.
     pub(crate) fn small_tiles(self, shape: [usize; 3]) -> Vec<Tile> {
-        const VOXELS: u64 = 1 << 21;
+        const VOXELS: u64 = 1 << 22;
         self.tiles(shape, VOXELS.max(self.least(shape))).unwrap_or_default()
     }
 
