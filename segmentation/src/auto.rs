@@ -506,7 +506,9 @@ impl Cells {
         let (merged, joined, first, nuclei, usual_um3) =
             if params.partition == Partition::Average && !guide.has_any() {
                 // How large cells are is known once regions have been joined: then they are joined again, by that.
-                joining(&Volumes::new(region_um3.clone(), once.4))
+                let usual_um3 = once.4;
+                drop(once); // memory is needed
+                joining(&Volumes::new(region_um3.clone(), usual_um3))
             } else {
                 once // nuclei tell that better, and the multicut has no order of joining
             };

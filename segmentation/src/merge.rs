@@ -166,9 +166,10 @@ impl<'k> Known<'k> {
     fn join(&mut self, gone: u32, kept: u32) -> bool {
         let held = std::mem::take(&mut self.held[gone as usize]);
         let um3 = std::mem::take(&mut self.um3[gone as usize]);
-        let is_more = !held.is_empty() || !self.volumes.are_unknown();
-        add(&mut self.held[kept as usize], held);
-        self.um3[kept as usize] += um3;
+        let kept = kept as usize;
+        let is_more = !held.is_empty() || self.volumes.matter_beyond(self.um3[kept]);
+        add(&mut self.held[kept], held);
+        self.um3[kept] += um3;
         is_more
     }
 }

@@ -7,7 +7,7 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[allow(unsafe_code)] // the allocator is set up by C alone
 pub(super) fn give_back_large_blocks() {
-    const LARGE: libc::c_int = 1 << 20;
+    const LARGE: libc::c_int = 1 << 22;
     // SAFETY: no other thread runs yet, and the call only sets a number.
     let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
 }

@@ -85,7 +85,8 @@ impl<'n> Rooms<'n> {
                     let (strength, direction) = self.wall(at, room, rooms[there]);
                     for voxel in [here, there] {
                         if evidence[voxel].value() < strength {
-                            (evidence[voxel], directions[voxel]) = (Evidence::new(strength), direction);
+                            (evidence[voxel], directions[voxel]) =
+                                (Evidence::new(strength), direction);
                         }
                     }
                 }
