@@ -21,11 +21,10 @@ use crate::network::{Boundary, Light, add_to, evened};
 use crate::nuclei::{Nuclei, Rooms};
 use crate::refine::{FullGrid, SmallSheets, mark_cores};
 use crate::regions::{Part, minima, region_graph};
-use crate::resample::{
-    Enlarged, coarse_size, divide, factors_up_to, over, put, shrink, shrink_block,
-};
+use crate::resample::{Enlarged, coarse_size, divide, factors_up_to, over, put, shrink};
 use crate::segmentation::{Segmentation, Threshold, rename};
 use crate::sheet::{SheetFilter, SheetScale, Sheets, direction_reach, directions};
+use crate::shrunken::Shrunken;
 use crate::strength::{
     CoarseSums, RawSheets, Strength, WIDTH_STEP, choose_width, coarse_factors, noise_gain, usual,
 };
@@ -175,7 +174,7 @@ where
     let grid = Grid::of(membrane, params)?;
     let (factors, width_um) = (factors_up_to(membrane, grid.width_um), grid.width_um);
     let image = grid.image_with(membrane, factors)?;
-    let range = finite_range(&image)?;
+    let range = image.range()?;
     let sheets = sheets(&image, SheetScale::for_width(width_um), range)?;
     drop(image);
     cells(&FullGrid { image: membrane, factors, range, width_um }, sheets, params, nuclei)
@@ -190,18 +189,18 @@ fn by_network<T>(
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    let Grid { image, factors, width_um } = Grid::of(membrane, params)?;
-    let range = finite_range(&image)?;
+    let Grid { image, width_um } = Grid::of(membrane, params)?;
+    let (factors, grid, range) = (image.factors(), image.grid(), image.range()?);
     let scale = SheetScale::for_width(width_um);
     let mut evidence = sheets(&image, scale, range)?.evidence;
-    let (light, grid) = (Light::new(&image)?, (image.shape(), image.voxel_size()));
-    drop(image);
+    let light = Light::new(&Volume::new(image.block(&whole(grid.0))?, grid.1)?)?;
     let mut learned = Volume::new(Array3::zeros(grid.0), grid.1)?;
-    let read = |block: &Block| shrink_block(membrane, factors, block, Into::into);
+    let read = |block: &Block| image.block(block);
     network.add_probability(grid, &light, read, |block, answer| {
         add_to(&mut learned, block, &answer);
         Ok(())
     })?;
+    drop(image);
     let learned = evened(learned)?;
     agree(&mut evidence, learned.as_slice());
     let mut sheets = Sheets { evidence, directions: Volume::new(Array3::default(grid.0), grid.1)? };
@@ -335,53 +334,50 @@ pub(crate) fn width_cut(scale: SheetScale, voxel_size: VoxelSize) -> Cut {
 }
 
 /// The image in which sheets are looked for.
-struct Grid {
-    image: Volume<f32>,
-    /// How many voxels (z, y, x) became one.
-    factors: [usize; 3],
+struct Grid<'a, T> {
+    image: Shrunken<'a, T>,
     /// How wide the image shows its sheets.
     width_um: f64,
 }
 
-impl Grid {
+impl<'a, T: Copy + Into<f32> + Send + Sync> Grid<'a, T> {
     /// After a look at parameters and values.
-    fn of<T>(membrane: &Volume<T>, params: &Auto) -> Result<Self>
-    where
-        T: Copy + Into<f32> + Send + Sync,
-    {
+    fn of(membrane: &'a Volume<T>, params: &Auto) -> Result<Self> {
         params.check()?;
         finite_range(membrane)?;
-        let factors = factors_up_to(membrane, params.membrane_um);
-        let image = shrink(membrane, factors, Into::into)?;
-        let widths_um = widths_um(params, image.voxel_size());
+        let image = Shrunken::new(membrane, factors_up_to(membrane, params.membrane_um))?;
+        let (shape, voxel_size) = image.grid();
+        let n_voxels = shape.iter().product();
+        let widths_um = widths_um(params, voxel_size);
         let over_noise = widths_um.map(|width_um| {
             let scale = SheetScale::for_width(width_um);
             let mut strength = Strength::default();
-            for tile in width_cut(scale, image.voxel_size()).small_tiles(image.shape()) {
-                tile.with(&image, |part| strength.add(part, &tile.part().core, scale, WIDTH_STEP))?;
+            for tile in width_cut(scale, voxel_size).small_tiles(shape) {
+                let core = tile.part().core;
+                image.with(&tile, |part| strength.add(part, &core, scale, WIDTH_STEP))?;
             }
-            Ok(strength.over_noise(image.n_voxels(), noise_gain(image.voxel_size(), scale)?))
+            Ok(strength.over_noise(n_voxels, noise_gain(voxel_size, scale)?))
         });
         let over_noise = over_noise.into_iter().collect::<Result<Vec<_>>>()?;
-        Ok(Self { width_um: choose_width(&widths_um, &over_noise), image, factors })
+        Ok(Self { width_um: choose_width(&widths_um, &over_noise), image })
     }
 
     /// The image of other merged voxels.
-    fn image_with<T>(self, membrane: &Volume<T>, factors: [usize; 3]) -> Result<Volume<f32>>
-    where
-        T: Copy + Into<f32> + Sync,
-    {
-        if self.factors == factors {
+    fn image_with(self, membrane: &'a Volume<T>, factors: [usize; 3]) -> Result<Shrunken<'a, T>> {
+        if self.image.factors() == factors {
             return Ok(self.image);
         }
         drop(self.image);
-        shrink(membrane, factors, Into::into)
+        Shrunken::new(membrane, factors)
     }
 }
 
 /// The evidence for sheets, as a share of what is usual nearby; `range` is that of the image.
-fn sheets(image: &Volume<f32>, scale: SheetScale, range: (f32, f32)) -> Result<Sheets> {
-    let (shape, voxel_size) = (image.shape(), image.voxel_size());
+fn sheets<T>(image: &Shrunken<'_, T>, scale: SheetScale, range: (f32, f32)) -> Result<Sheets>
+where
+    T: Copy + Into<f32> + Sync,
+{
+    let (shape, voxel_size) = image.grid();
     let factors = usual_factors((shape, voxel_size), scale);
     let unit = range.1 - range.0;
     let coarse = [0, 1, 2].map(|axis| shape[axis].div_ceil(factors[axis]));
@@ -393,13 +389,13 @@ fn sheets(image: &Volume<f32>, scale: SheetScale, range: (f32, f32)) -> Result<S
     let cut = Cut { reach: SheetFilter::reach(scale, voxel_size), step: factors };
     for tile in cut.small_tiles(shape) {
         let core = tile.part().core;
-        let raw = tile.with(image, |part| RawSheets::new(part, &core, scale, unit, factors))?;
+        let raw = image.with(&tile, |part| RawSheets::new(part, &core, scale, unit, factors))?;
         put(&mut sheets.evidence, tile.from(), &raw.sheets.evidence);
         put(&mut sheets.directions, tile.from(), &raw.sheets.directions);
         put(&mut roughness, over(tile.from(), factors), &raw.roughness);
     }
     let sums = CoarseSums::new(&sheets.evidence, factors, Evidence::value)?;
-    let usual = usual_evidence(&sums, &roughness, image.voxel_size(), scale)?;
+    let usual = usual_evidence(&sums, &roughness, voxel_size, scale)?;
     even_out(&mut sheets.evidence, [0; 3], &Enlarged::new(&usual, factors));
     Ok(sheets)
 }

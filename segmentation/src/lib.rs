@@ -34,6 +34,7 @@ pub mod score;
 pub mod segmentation;
 mod share;
 pub mod sheet;
+mod shrunken;
 mod stencil;
 mod strength;
 mod taken;
