@@ -34,7 +34,7 @@ pub enum SegmentError {
     #[error("{voxels} voxels are more than the {most} that fit in one piece; crop the image")]
     TooLarge { voxels: usize, most: usize },
     #[error(
-        "{} of memory are too few: at least {} are needed; allow more, or crop the image", megabytes(*max_bytes), megabytes(*needed)
+        "{} MB of memory are too few: at least {} MB are needed; allow more, or crop the image", max_bytes / MEGABYTE, needed.div_ceil(MEGABYTE)
     )]
     Memory { max_bytes: u64, needed: u64 },
     #[error("the truth has no cells (every label is 0): nothing to score against")]
@@ -76,6 +76,4 @@ pub enum SegmentError {
 }
 
 /// Rounded up, so that what an error asks for suffices.
-fn megabytes(bytes: u64) -> String {
-    format!("{} MB", bytes.div_ceil(1_000_000))
-}
+const MEGABYTE: u64 = 1_000_000;

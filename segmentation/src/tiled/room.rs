@@ -13,11 +13,11 @@ const BASE: u64 = 32 << 20;
 /// Bytes per merged voxel, besides the image itself, while sheets are sought: the merged image, evidence and directions.
 const SHEET_BYTES: u64 = 8;
 /// What is kept for the voxels of one small tile meanwhile.
-const TILE_BYTES: u64 = 48 << 20;
+const TILE_BYTES: u64 = 80 << 20;
 /// Per merged voxel while the network answers: evidence, and the answer.
 const LEARNED_BYTES: u64 = 8;
 /// Per merged voxel while regions are found and joined: evidence, directions, labels, and what waits for the flood.
-const REGIONS_BYTES: u64 = 12;
+const REGIONS_BYTES: u64 = 11;
 /// Per voxel while borders are sought in the full image: labels, levels, and what waits for the flood.
 const BORDER_BYTES: u64 = 8;
 /// Bytes that a tile of the network takes.
