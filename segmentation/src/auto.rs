@@ -20,7 +20,7 @@ use crate::multicut::multicut_guided;
 use crate::network::{Boundary, Light, add_to, evened};
 use crate::nuclei::{Nuclei, Rooms};
 use crate::refine::{FullGrid, SmallSheets, mark_cores};
-use crate::regions::{Part, minima, region_graph};
+use crate::regions::{Part, Seams, minima};
 use crate::resample::{Enlarged, coarse_size, divide, factors_up_to, over, put, shrink};
 use crate::segmentation::{Segmentation, Threshold, rename};
 use crate::sheet::{SheetFilter, SheetScale, Sheets, direction_reach, directions};
@@ -235,7 +235,8 @@ where
     let rooms = with_walls(grid, &mut sheets, nuclei)?;
     let (mut labels, n_regions) = over_segment(&sheets, grid.width_um, rooms.as_ref())?;
     let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
-    let graph = region_graph(&labels, &sheets, n_regions);
+    let mut seams = Seams::default();
+    seams.add(&labels, &sheets, &whole(shape));
     let guide = rooms.map_or_else(Guide::default, |rooms| rooms.guide(&labels, n_regions));
     let mut regions = Regions::new(n_regions);
     regions.add(&labels, &Part::whole(shape), shape);
@@ -243,6 +244,7 @@ where
     if grid.factors == [1; 3] {
         sheets.evidence = None; // nobody asks, and memory is needed
     }
+    let graph = seams.graph(n_regions);
     let full = (grid.image.shape(), voxel_size);
     let cells = Cells::new(&regions, &graph, &guide, full, grid.width_um, params)?;
     drop((regions, graph, guide));

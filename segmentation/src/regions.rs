@@ -40,8 +40,9 @@ pub(crate) fn minima(volume: &Volume<f32>, part: &Part) -> Vec<[usize; 3]> {
     let shape = volume.shape();
     let voxels = volume.as_slice();
     let lattice = volume.voxel_size().um().map(|um| (FLAT_UM / um).ceil() as usize);
-    let on_lattice =
-        |at: [usize; 3]| (0..3).all(|axis| (part.from[axis] + at[axis]) % lattice[axis] == 0);
+    let on_lattice = |at: [usize; 3]| {
+        (0..3).all(|axis| (part.from[axis] + at[axis]).is_multiple_of(lattice[axis]))
+    };
     let is_seed = |z: usize, y: usize, x: usize| {
         let at = (z * shape[1] + y) * shape[2] + x;
         let here = voxels[at];
@@ -72,20 +73,13 @@ fn all_around(at: [usize; 3], shape: [usize; 3], holds: impl Fn(usize) -> bool) 
     })
 }
 
-/// The graph of the regions `1..=n_regions` of `labels` (as `0..n_regions`).
+/// What is gathered along the faces between regions, by their numbers, the lower first, ascending: in one piece of
+/// memory, because there are many.
 ///
 /// What counts for a face is the evidence of sheets that lie in it: a sheet that crosses the face,
 /// as the membrane around a cell crosses every cut through the cell, says nothing about it. So of a
 /// sheet of evidence `e` (at most 1) whose normal is at an angle `φ` to that of the face,
 /// `e cos² φ` is for the face, and `e sin² φ` of the area is not asked.
-pub(crate) fn region_graph(labels: &Volume<u32>, sheets: &Sheets, n_regions: usize) -> RegionGraph {
-    let mut seams = Seams::default();
-    seams.add(labels, sheets, &whole(labels.shape()));
-    seams.graph(n_regions)
-}
-
-/// What is gathered along the faces between regions, by their numbers, the lower first, ascending: in one piece of
-/// memory, because there are many.
 #[derive(Default)]
 pub(crate) struct Seams(Vec<((u32, u32), Seam)>);
 
@@ -245,7 +239,9 @@ mod tests {
             evidence: evidence.map(|value| Evidence::new(value / strongest)),
             directions: directions(&image, &whole(image.shape()), scale).unwrap(),
         };
-        let graph = region_graph(&labels, &sheets, 2);
+        let mut seams = Seams::default();
+        seams.add(&labels, &sheets, &whole(labels.shape()));
+        let graph = seams.graph(2);
         let faces: Vec<_> = graph.faces().collect();
         assert_eq!(faces.len(), 1);
         faces[0].2

@@ -162,7 +162,7 @@ impl Strength {
                     let roughness = planes.roughness(z, y).skip(xs.start).take(xs.len());
                     sums.squared_roughness += roughness.map(f64::from).sum::<f64>();
                 }
-                if (z - zs.start) % step == 0 {
+                if (z - zs.start).is_multiple_of(step) {
                     for y in ys.clone().step_by(step) {
                         let row = planes.row(z, y);
                         for x in xs.clone().step_by(step) {

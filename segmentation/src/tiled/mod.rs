@@ -415,9 +415,9 @@ fn flooded(sheets: &ScratchSheets, seeds: &[u64], room: &Room) -> Result<Scratch
             let row = ((z * shape[1] + y) * shape[2]) as u64;
             let [first, last] =
                 [xs.start, xs.end].map(|x| seeds.partition_point(|&seed| seed < row + x as u64));
-            for number in first..last {
-                let x = (seeds[number] - row) as usize;
-                labels.voxels_mut()[[z - zs.start, y - ys.start, x - xs.start]] = number as u32 + 1;
+            for (number, seed) in (first as u32 + 1..).zip(&seeds[first..last]) {
+                let x = (seed - row) as usize;
+                labels.voxels_mut()[[z - zs.start, y - ys.start, x - xs.start]] = number;
             }
         }
         let labels = flood(&sheets.evidence(&tile.around)?, labels)?;
@@ -446,6 +446,9 @@ fn with_cores(cells: &ScratchRegions, n_cells: usize, room: &Room) -> Result<Vec
     Ok(has_core)
 }
 
+/// For each cell its number of voxels and the sums of their positions (z, y, x).
+type Moments = Vec<(u64, [u64; 3])>;
+
 /// How cells get their borders in the full image.
 struct Refine<'a, T> {
     membrane: &'a ScratchVolume<T>,
@@ -462,9 +465,9 @@ impl<T: TiledPixel> Refine<'_, T> {
         sheets: &ScratchSheets,
         has_core: &[bool],
         room: &Room,
-    ) -> Result<(ScratchVolume<u32>, Vec<(u64, [u64; 3])>)> {
+    ) -> Result<(ScratchVolume<u32>, Moments)> {
         // Cells, whether voxels are cores, and sheets; at the full grid the image, labels, levels, and the voxels that wait.
-        let per_voxel = 14 + self.factors.iter().product::<usize>() as u64 * self.full_bytes();
+        let per_voxel = 14 + self.factors.iter().product::<usize>() as u64 * Self::full_bytes();
         let (full, full_size) = grid(self.membrane);
         let (shape, size) = grid(&cells.regions);
         let labels = room.scratch.volume(full, full_size)?;
@@ -495,7 +498,7 @@ impl<T: TiledPixel> Refine<'_, T> {
     }
 
     /// Bytes per voxel of the full grid.
-    fn full_bytes(&self) -> u64 {
+    fn full_bytes() -> u64 {
         size_of::<T>() as u64 + 4 + 2 + 6
     }
 }
