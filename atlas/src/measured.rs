@@ -8,23 +8,53 @@ use primordia_data::image::ImageFile;
 use primordia_data::{CellTable, Labels, Rigid, Volume};
 use primordia_features::sweep::extents;
 use primordia_features::{
-    CellQuality, Channel, Group, Groups, MeasureParams, Measured, mean_of_neighbours, measure,
+    CellQuality, Channel, Group, Groups, LandmarkParams, MeasureParams, Measured, cloud_table,
+    mean_of_neighbours, measure,
 };
 use primordia_segmentation::{Segmentation, TiledSegmentation};
 
 use crate::error::{AtlasError, Result};
 use crate::query::tables::{counts, numbers, text};
 
+/// What a table of measured cells holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wanted {
+    /// The features of these groups.
+    pub groups: Groups,
+    /// For every feature of the cell and its channels `neighbours_FEATURE`: its mean over the cells
+    /// that a cell touches, weighted by the area of contact.
+    pub neighbours: bool,
+    /// Moments of landmarks up to this order, with [`Group::Landmarks`]; the paper of Hartmann et
+    /// al. 2020 (doi:10.7554/eLife.55913) uses 5.
+    pub moment_order: usize,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { groups: Groups::default(), neighbours: false, moment_order: 5 }
+    }
+}
+
+impl Wanted {
+    /// The features of these groups and no others.
+    pub fn only(groups: Groups) -> Self {
+        Self { groups, ..Self::default() }
+    }
+}
+
 /// Measures every cell of `labels`, and its brightness in every channel of `image`, which lies on
-/// their grid; of the features only those of `groups`.
+/// their grid.
 ///
 /// Columns: `cell` (the label), `image_x_um`, `image_y_um`, `image_z_um` (its centroid), the features
 /// of [`registry::SHAPE`](primordia_features::registry::SHAPE) and
 /// [`registry::CONTEXT`](primordia_features::registry::CONTEXT), for every channel those of
 /// [`registry::INTENSITY`](primordia_features::registry::INTENSITY) after the channel's name and `_`,
-/// then `rosette` (1, 2, …; the one to which the cell belongs; with [`Group::Context`]), `n_voxels`, `n_pieces`,
-/// `touches_border` and `quality` (`sound`, or what is wrong). Features that follow the tissue's axes
-/// follow those of the image. What cannot be measured, or is not there, is NULL.
+/// with [`Group::Landmarks`] those of [`cloud_table`] for 2,000 random landmarks of the shape and
+/// of every channel, then `rosette` (1, 2, …; the one to which the cell belongs; with
+/// [`Group::Context`]), `box_first_z_voxel`, `box_end_z_voxel` (the cell's voxels in the image, without
+/// the end) and the same of y and x, `n_voxels`, `n_pieces`, `touches_border` and `quality` (`sound`,
+/// or what is wrong). Features that follow the tissue's axes follow those of the image. What cannot
+/// be measured, or is not there, is NULL.
 ///
 /// # Errors
 /// [`AtlasError::Data`] if a channel cannot be read or is not finite, [`AtlasError::Feature`] if it
@@ -32,47 +62,54 @@ use crate::query::tables::{counts, numbers, text};
 ///
 /// # Example
 /// ```
-/// # use {ndarray::Array3, primordia::measured::measured_table, primordia_data::*};
+/// # use {ndarray::Array3, primordia::measured::{Wanted, measured_table}, primordia_data::*};
 /// # use primordia_features::{Group, Groups};
 /// let voxel_size = VoxelSize::from_um([0.5, 0.25, 0.25])?;
 /// let labels = Labels::from_voxels(Array3::ones((4, 8, 8)), voxel_size)?;
-/// let table = measured_table(&labels, None, Groups::only(&[Group::Size]))?;
+/// let table = measured_table(&labels, None, &Wanted::only(Groups::only(&[Group::Size])))?;
 /// assert_eq!(table.column("volume_um3").unwrap().f64().unwrap().get(0), Some(8.0));
 /// # Ok::<_, primordia::AtlasError>(())
 /// ```
 pub fn measured_table(
     labels: &Labels,
     image: Option<&ImageFile>,
-    groups: Groups,
+    wanted: &Wanted,
 ) -> Result<DataFrame> {
-    let measured = measured(labels, image, groups)?;
-    data_frame("features", columns(&measured, groups, Vec::new()))
+    let names = image.map(ImageFile::channel_names_or_numbers).unwrap_or_default();
+    let measured = measured(labels, image, &names, wanted.groups)?;
+    let mut more = if wanted.neighbours { neighbours(&measured) } else { Vec::new() };
+    more.extend(of_landmarks(&measured, &names, wanted.moment_order)?);
+    data_frame("features", columns(&measured, wanted.groups, more))
 }
 
-/// As [`measured_table`], and for every feature `neighbours_FEATURE`: its mean over the cells that a
-/// cell touches, weighted by the area of contact.
-///
-/// # Errors
-/// As [`measured_table`].
-pub fn measured_table_with_neighbours(
+fn measured(
     labels: &Labels,
     image: Option<&ImageFile>,
+    names: &[String],
     groups: Groups,
-) -> Result<DataFrame> {
-    let measured = measured(labels, image, groups)?;
-    data_frame("features", columns(&measured, groups, neighbours(&measured)))
-}
-
-fn measured(labels: &Labels, image: Option<&ImageFile>, groups: Groups) -> Result<Measured> {
-    let names = image.map(ImageFile::channel_names_or_numbers).unwrap_or_default();
+) -> Result<Measured> {
     let volumes: Vec<Volume<f32>> = image
         .into_iter()
         .flat_map(|image| (0..image.n_channels()).map(|index| image.read_volume_f32(index)))
         .collect::<Result<_, _>>()?;
     let channels: Vec<Channel> =
         names.iter().zip(&volumes).map(|(name, volume)| Channel::new(name, volume)).collect();
-    let params = MeasureParams { groups, ..MeasureParams::default() };
+    let landmarks = groups.contains(Group::Landmarks).then(LandmarkParams::default);
+    let params = MeasureParams { groups, landmarks, ..MeasureParams::default() };
     Ok(measure(labels, &channels, "", &Rigid::identity(), &params)?)
+}
+
+/// The features of landmarks, if there are any: those of the shape, then of every channel.
+fn of_landmarks(measured: &Measured, channels: &[String], order: usize) -> Result<Vec<Column>> {
+    let Some(landmarks) = &measured.landmarks else { return Ok(Vec::new()) };
+    let cells = measured.table.cells();
+    let prefixes = channels.iter().map(|name| format!("{name}_"));
+    let clouds = std::iter::once(&landmarks.shape).chain(&landmarks.proteins);
+    let mut columns = Vec::new();
+    for (prefix, clouds) in std::iter::once(String::new()).chain(prefixes).zip(clouds) {
+        columns.extend(features(&cloud_table(cells, clouds, order, &prefix)?));
+    }
+    Ok(columns)
 }
 
 fn data_frame(table: &str, columns: Vec<Column>) -> Result<DataFrame> {
@@ -164,8 +201,21 @@ fn columns(measured: &Measured, groups: Groups, more: Vec<Column>) -> Vec<Column
         let number = |number: Option<u32>| number.map_or(f64::NAN, f64::from);
         columns.push(numbers("rosette", rosettes.map(number)));
     }
+    columns.extend(boxes(measured));
     columns.extend(quality(&measured.quality));
     columns
+}
+
+/// Where in the image the voxels of each cell begin and end.
+fn boxes(measured: &Measured) -> impl Iterator<Item = Column> {
+    let axes = ["z", "y", "x"].into_iter().enumerate();
+    axes.flat_map(|(k, axis)| {
+        let boxes = || measured.boxes.iter();
+        [
+            counts(&format!("box_first_{axis}_voxel"), boxes().map(|voxels| voxels[k].start)),
+            counts(&format!("box_end_{axis}_voxel"), boxes().map(|voxels| voxels[k].end)),
+        ]
+    })
 }
 
 /// Where cells are in the image.
@@ -236,7 +286,7 @@ mod tests {
             .unwrap();
         let labels = Labels::from_voxels(voxels, size).unwrap();
         let image = ImageFile::open(&path).unwrap();
-        let table = measured_table(&labels, Some(&image), Groups::ALL).unwrap();
+        let table = measured_table(&labels, Some(&image), &Wanted::default()).unwrap();
 
         let number = |name: &str, row| table.column(name).unwrap().f64().unwrap().get(row);
         let word = |name: &str, row| table.column(name).unwrap().str().unwrap().get(row);
@@ -250,8 +300,14 @@ mod tests {
         assert!(word("quality", 1).unwrap().contains("one voxel"), "{:?}", word("quality", 1));
         let n_features =
             registry::SHAPE.len() + registry::CONTEXT.len() + 2 * registry::INTENSITY.len();
-        assert_eq!(table.width(), 1 + 3 + n_features + 5);
+        assert_eq!(table.width(), 1 + 3 + n_features + 1 + 6 + 4);
         assert_eq!(number("rosette", 0), None);
+        let count = |name: &str, row| table.column(name).unwrap().i64().unwrap().get(row);
+        assert_eq!(
+            ["z", "y", "x"].map(|k| count(&format!("box_first_{k}_voxel"), 0)),
+            [Some(1); 3]
+        );
+        assert_eq!(count("box_end_z_voxel", 0), Some(5));
 
         // Side by side, the halves of a cell are each other's only neighbours.
         let halves = Array3::from_shape_fn((7, 10, 12), |(z, y, x)| match cell((z, y, x)) {
@@ -259,9 +315,14 @@ mod tests {
             _ => 0,
         });
         let halves = Labels::from_voxels(halves, size).unwrap();
-        let table = measured_table_with_neighbours(&halves, Some(&image), Groups::ALL).unwrap();
+        let wanted = Wanted { neighbours: true, ..Wanted::only(Groups::ALL) };
+        let table = measured_table(&halves, Some(&image), &wanted).unwrap();
         let number = |name: &str, row| table.column(name).unwrap().f64().unwrap().get(row);
         assert_eq!(number("neighbours_volume_um3", 0), number("volume_um3", 1));
         assert_eq!(number("neighbours_actin_sum_whole", 1), number("actin_sum_whole", 0));
+        // Landmarks are about the centroid, and a channel that is the same all over has none.
+        assert!(number("moment_z0_y0_x1_um", 0).unwrap().abs() < 0.1);
+        assert!(number("landmarks_pairs_mean_um", 0).unwrap() > 1.0);
+        assert_eq!(number("actin_landmarks_radius_mean_um", 0), None);
     }
 }

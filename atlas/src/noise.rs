@@ -9,11 +9,14 @@ use primordia_features::{
 use crate::error::{AtlasError, Result};
 use crate::query::tables::{numbers, text};
 
-/// The noise of every feature of the cells of `labels`, by sampling them again `n_repeats` times.
+/// The noise of every feature of the cells of `labels`, by sampling them again `n_repeats` times
+/// in each of three ways.
 ///
 /// Columns: `feature`, `unit`, `made_from` (`mask`, `random landmarks` or `even landmarks`),
-/// `between_cells` (the standard deviation between cells), `noise` (that between samplings of one
-/// cell) and `noise_share` (the second over the first). What cannot be told is NULL.
+/// `between_cells` (the standard deviation between cells), `noise_shifted`, `noise_turned` and
+/// `noise_resampled` (that between samplings of one cell on shifted grids, turned, and in voxels of
+/// other sizes), `noise` (the largest of these) and `noise_share` (its ratio to `between_cells`).
+/// What cannot be told is NULL.
 ///
 /// # Errors
 /// [`AtlasError::Feature`] as of [`resampling_noise`].
@@ -30,7 +33,10 @@ pub fn noise_table(labels: &Labels, n_repeats: usize) -> Result<DataFrame> {
         text("unit", found.iter().map(|feature| Some(unit_of(&feature.name)))),
         text("made_from", found.iter().map(|feature| Some(of(feature)))),
         numbers("between_cells", found.iter().map(|feature| feature.between_cells)),
-        numbers("noise", found.iter().map(|feature| feature.noise)),
+        numbers("noise_shifted", found.iter().map(|feature| feature.shifted)),
+        numbers("noise_turned", found.iter().map(|feature| feature.turned)),
+        numbers("noise_resampled", found.iter().map(|feature| feature.resampled)),
+        numbers("noise", found.iter().map(FeatureNoise::noise)),
         numbers("noise_share", found.iter().map(FeatureNoise::share)),
     ];
     DataFrame::new(found.len(), columns)

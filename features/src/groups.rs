@@ -19,11 +19,14 @@ pub enum Group {
     Brightness,
     /// The texture of every channel.
     Texture,
+    /// Distances between landmarks, and moments: [`crate::cloud_table`], not [`fn@crate::measure`],
+    /// measures them. They take longer than all others.
+    Landmarks,
 }
 
 impl Group {
     /// All groups.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Size,
         Self::Surface,
         Self::Curvature,
@@ -31,6 +34,7 @@ impl Group {
         Self::Context,
         Self::Brightness,
         Self::Texture,
+        Self::Landmarks,
     ];
 
     /// One word in lower case.
@@ -43,6 +47,7 @@ impl Group {
             Self::Context => "context",
             Self::Brightness => "brightness",
             Self::Texture => "texture",
+            Self::Landmarks => "landmarks",
         }
     }
 
@@ -52,13 +57,20 @@ impl Group {
     }
 }
 
-/// A set of groups; all of them by default.
+/// A set of groups; by default all but [`Group::Landmarks`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Groups([bool; Group::ALL.len()]);
 
 impl Groups {
     /// All groups.
     pub const ALL: Self = Self([true; Group::ALL.len()]);
+
+    /// These groups, and another.
+    #[must_use]
+    pub fn and(mut self, group: Group) -> Self {
+        self.0[group as usize] = true;
+        self
+    }
 
     /// These groups, and no others.
     pub fn only(groups: &[Group]) -> Self {
@@ -78,7 +90,9 @@ impl Groups {
 
 impl Default for Groups {
     fn default() -> Self {
-        Self::ALL
+        let mut groups = Self::ALL;
+        groups.0[Group::Landmarks as usize] = false;
+        groups
     }
 }
 
@@ -101,7 +115,7 @@ mod tests {
             let held = Group::ALL.into_iter().filter(|other| one.contains(*other));
             assert_eq!(held.collect::<Vec<_>>(), [group]);
         }
-        assert_eq!(Groups::only(&Group::ALL), Groups::default());
+        assert_eq!(Groups::only(&Group::ALL), Groups::default().and(Group::Landmarks));
         assert_eq!(format!("{:?}", Groups::only(&[Group::Size])), "{Size}");
         assert_eq!(Group::of_name("colour"), None);
     }

@@ -5,14 +5,16 @@
 //! `values` gathers its brightness, [`intensity`] and `texture` measure it; [`context`] tells where it stands among the others,
 //! and [`rosettes`] where many cells meet. [`registry`] is the one list of what is measured.
 //!
-//! [`landmarks`] turns a cell, or a protein in it, into a cloud of points; [`cbe`] turns clouds
+//! [`landmarks`] turns a cell, or a protein in it, into a cloud of points; [`clouds`] measures those, [`cbe`] turns clouds
 //! of many cells into a space, and each cloud into a point of it. [`harmonics`] describes a surface
-//! so that it can be drawn again, and [`layout`] what is where inside it. [`noise`] says how far all of that moves when only the sampling
-//! changes. [`mod@explode`] draws the cells of a tissue apart.
+//! so that it can be drawn again, and [`layout`] what is where inside it. [`noise`] says how far all of that moves when the
+//! same cells are imaged `again`. [`mod@explode`] draws the cells of a tissue apart.
 
+mod again;
 mod bits;
 pub mod cbe;
 pub mod cell;
+pub mod clouds;
 pub mod contacts;
 pub mod context;
 mod curvature;
@@ -39,6 +41,7 @@ mod texture;
 mod values;
 
 pub use cbe::{CbeFrame, CbeParams, CbeSpace};
+pub use clouds::cloud_table;
 pub use contacts::Contact;
 pub use context::mean_of_neighbours;
 pub use error::{FeatureError, Result};

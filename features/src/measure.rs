@@ -1,6 +1,7 @@
 //! One specimen: every cell's shape, brightness, place, neighbours and quality.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use nalgebra::{Matrix3, Point3, Vector3};
@@ -47,7 +48,7 @@ pub struct MeasureParams {
 impl Default for MeasureParams {
     fn default() -> Self {
         Self {
-            groups: Groups::ALL,
+            groups: Groups::default(),
             landmarks: None,
             membrane_um: 0.3,
             surface_smoothing_um: None,
@@ -66,6 +67,8 @@ pub struct Measured {
     pub context: CellTable,
     /// Brightness: for every channel, `NAME_` and the names of [`registry::INTENSITY`].
     pub intensity: CellTable,
+    /// Between which voxels of the image each cell lies, along `[z, y, x]`.
+    pub boxes: Vec<[Range<usize>; 3]>,
     /// Where each cell's mass is centred, in the image.
     pub centroids_image_um: Vec<Point3<f64>>,
     /// Where each cell's mass is centred, in the tissue.
@@ -207,6 +210,7 @@ pub fn measure(
         table: rows.table(registry::SHAPE, &shapes)?,
         context: rows.table(registry::CONTEXT, &contexts.iter().collect::<Vec<_>>())?,
         intensity: rows.intensity_table(channels, &cells)?,
+        boxes: cells.iter().map(|cell| cell.voxels.clone()).collect(),
         centroids_tissue_um,
         centroids_image_um,
         contacts: contacts(&touching),
@@ -233,6 +237,7 @@ struct Task<'a> {
 
 /// What is measured of one cell.
 struct Cell {
+    voxels: [Range<usize>; 3],
     centroid_um: Point3<f64>,
     outer_points: Vec<[f32; 3]>,
     shape: CellShape,
@@ -260,6 +265,7 @@ impl Task<'_> {
             .landmarks
             .map(|landmarks| landmarks.of_cell(cell, image, self.channels.iter().zip(&signals)));
         Ok(Cell {
+            voxels: [0, 1, 2].map(|k| cell.extent.first[k]..cell.extent.end[k]),
             centroid_um: cell.centroid_um,
             outer_points,
             shape,
@@ -544,7 +550,7 @@ mod tests {
             let params = MeasureParams { groups, ..MeasureParams::default() };
             measure(&labels, &channels, "A", &Rigid::identity(), &params).unwrap()
         };
-        let all = measured(Groups::ALL);
+        let all = measured(Groups::default());
         let mut n_columns = 0;
         for group in Group::ALL {
             let one = measured(Groups::only(&[group]));
@@ -564,7 +570,8 @@ mod tests {
             }
             assert_eq!((&one.contacts, one.landmarks), (&all.contacts, None));
         }
-        assert_eq!(n_columns, registry::all().count(), "each in one group");
+        let n_measured = registry::all().filter(|feature| feature.group != Group::Landmarks);
+        assert_eq!(n_columns, n_measured.count(), "each in one group");
         assert!(measured(Groups::only(&[])).table.columns().is_empty());
     }
 
@@ -580,7 +587,7 @@ mod tests {
         let landmarks = LandmarkParams { n_landmarks: 50, ..LandmarkParams::default() };
         let alone = crate::sample_landmarks(&labels, &channels, &landmarks).unwrap();
         assert_eq!((alone.shape.len(), alone.proteins[0].len()), (2, 2));
-        for groups in [Groups::ALL, Groups::only(&[])] {
+        for groups in [Groups::default(), Groups::only(&[])] {
             let params =
                 MeasureParams { groups, landmarks: Some(landmarks), ..MeasureParams::default() };
             let found = measure(&labels, &channels, "A", &Rigid::identity(), &params).unwrap();

@@ -1,27 +1,29 @@
 //! How far features move when nothing but the sampling changes.
 //!
-//! The same cells are laid on another grid, shifted by a random part of a voxel, as if they had been
-//! imaged again, and their landmarks are drawn again. What then changes is noise; how much it
-//! matters, only the spread between cells can tell.
+//! The same cells are imaged again: on a grid shifted by a random part of a voxel, turned with all the
+//! tissue, or in larger or smaller voxels; and their landmarks are drawn again. What then changes is
+//! noise; how much it matters, only the spread between cells can tell.
 
-use ndarray::{Array2, Array3, Axis};
-use primordia_data::{ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume};
-use rand::{Rng, SeedableRng};
+use ndarray::{Array2, Axis};
+use primordia_data::{ImageFrame, Labels, PointCloud, Rigid, TissueFrame};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use crate::again::{Pose, imaged_again};
 use crate::cbe::{CbeFrame, CbeParams, CbeSpace};
 use crate::error::{FeatureError, Result};
+use crate::groups::Groups;
 use crate::landmarks::{LandmarkParams, Placement, sample_landmarks, turned_to_tissue};
-use crate::measure::{MeasureParams, measure};
+use crate::measure::{CellQuality, MeasureParams, Measured, measure};
 use crate::moments::{moment_names, moments};
 
 /// How noise is estimated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NoiseParams {
-    /// How often the cells are sampled; 2 or more.
+    /// How often the cells are sampled in each of the three ways; 2 or more.
     pub n_repeats: usize,
-    /// The seed of shifts and landmarks.
+    /// The seed of turns, shifts and landmarks.
     pub seed: u64,
     /// How cells are measured.
     pub measure: MeasureParams,
@@ -44,24 +46,33 @@ pub enum NoiseOf {
     Landmarks(Placement),
 }
 
-/// The noise of one feature.
+/// The noise of one feature: standard deviations, as roots of mean squares over cells.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeatureNoise {
     /// The feature's name.
     pub name: String,
     /// What it is made from.
     pub of: NoiseOf,
-    /// The standard deviation between cells, each averaged over all samplings.
+    /// Between cells, each averaged over all shifts.
     pub between_cells: f64,
-    /// The standard deviation between samplings of one cell: the root of the mean square.
-    pub noise: f64,
+    /// Between samplings of one cell on grids that are shifted by parts of a voxel.
+    pub shifted: f64,
+    /// Of samplings of one cell that is turned in any way, from the mean over all shifts.
+    pub turned: f64,
+    /// Of samplings of one cell in voxels up to √2 smaller or larger, from the mean over all shifts.
+    pub resampled: f64,
 }
 
 impl FeatureNoise {
+    /// The largest: how far the feature may be off, however the cell was imaged.
+    pub fn noise(&self) -> f64 {
+        self.shifted.max(self.turned).max(self.resampled)
+    }
+
     /// Noise over the spread between cells: what part of a difference of one standard deviation is
     /// chance. NaN where cells do not differ.
     pub fn share(&self) -> f64 {
-        self.noise / self.between_cells
+        self.noise() / self.between_cells
     }
 }
 
@@ -72,8 +83,8 @@ const ORDER: usize = 3;
 /// landmarks, and of the embedding of both (CBE in the tissue's frame, learned from the first
 /// sampling). Cells at the border of the image, and those that are not in one piece, do not count.
 ///
-/// A label of the shifted grid is the one that linear interpolation gives the most weight. Channels
-/// are left out: to interpolate them would smooth them.
+/// A turned image is as large as the box around the turned tissue, and takes 4 bytes for each of
+/// its voxels. Channels are left out: to interpolate them would smooth them.
 ///
 /// # Errors
 /// [`FeatureError::Repeats`] for fewer than two samplings; [`FeatureError::TooFewPoints`] if there
@@ -87,25 +98,34 @@ pub fn resampling_noise(
         return Err(FeatureError::Repeats { found: params.n_repeats });
     }
     let mut rng = ChaCha8Rng::seed_from_u64(params.seed);
-    let samplings: Vec<Labels> = (0..params.n_repeats)
-        .map(|_| shifted(labels, [rng.random(), rng.random(), rng.random()]))
-        .collect();
     let mut spaces = [None, None];
-    let mut samples = Vec::new();
-    for (repeat, sampling) in samplings.iter().enumerate() {
-        let sample = Sample::of(sampling, to_tissue, params, repeat as u64, &mut spaces)?;
-        samples.push(sample);
-    }
-    let whole =
-        |label: &u32| samples.iter().all(|sample| sample.whole.binary_search(label).is_ok());
-    let cells: Vec<u32> = labels.cells().iter().copied().filter(whole).collect();
-    let values: Vec<Array2<f64>> = samples.iter().map(|sample| sample.rows(&cells)).collect();
-    let noise = |(column, (name, of)): (usize, &(String, NoiseOf))| {
-        let of_cells = (0..cells.len()).map(|row| values.iter().map(move |v| v[[row, column]]));
-        let (between_cells, noise) = spreads(of_cells.map(Iterator::collect));
-        FeatureNoise { name: name.clone(), of: *of, between_cells, noise }
+    let mut samplings = |pose: fn(&mut ChaCha8Rng) -> Pose, first: u64| {
+        let samples = (first..first + params.n_repeats as u64).map(|repeat| {
+            let (labels, back) = imaged_again(labels, &pose(&mut rng));
+            Sample::of(&labels, &back.then(to_tissue), params, repeat, &mut spaces)
+        });
+        samples.collect::<Result<Vec<_>>>()
     };
-    Ok(samples[0].columns.iter().enumerate().map(noise).collect())
+    let n = params.n_repeats as u64;
+    let shifted = samplings(Pose::shifted, 0)?;
+    let turned = samplings(Pose::turned, n)?;
+    let resampled = samplings(Pose::resampled, 2 * n)?;
+
+    let nothing = MeasureParams { groups: Groups::only(&[]), ..params.measure };
+    let mut cells = whole(labels, &measure(labels, &[], "", to_tissue, &nothing)?);
+    let all = || shifted.iter().chain(&turned).chain(&resampled);
+    cells.retain(|label| all().all(|sample| sample.whole.binary_search(label).is_ok()));
+    let rows = |samples: &[Sample]| -> Vec<Array2<f64>> {
+        samples.iter().map(|sample| sample.rows(&cells)).collect()
+    };
+    let ways = [&shifted, &turned, &resampled].map(|samples| rows(samples));
+    let columns = shifted[0].columns.iter().enumerate();
+    let noise = columns.map(|(column, (name, of))| {
+        let spreads = Spreads::of(&ways, cells.len(), column);
+        let Spreads { between_cells, within: [shifted, turned, resampled] } = spreads;
+        FeatureNoise { name: name.clone(), of: *of, between_cells, shifted, turned, resampled }
+    });
+    Ok(noise.collect())
 }
 
 /// All features of one sampling.
@@ -131,10 +151,7 @@ impl Sample {
         let mut columns: Vec<_> =
             table.columns().iter().map(|name| (name.clone(), NoiseOf::Mask)).collect();
         let mut values = table.values().to_owned();
-        let is_whole = |row: &usize| {
-            !measured.quality[*row].touches_border && measured.quality[*row].n_pieces == 1
-        };
-        let whole = (0..labels.n_cells()).filter(is_whole).map(|row| labels.cells()[row]);
+        let whole = whole(labels, &measured);
         for (placement, space) in [Placement::Random, Placement::Even].into_iter().zip(spaces) {
             let landmarks = LandmarkParams {
                 n_landmarks: params.n_landmarks,
@@ -156,7 +173,7 @@ impl Sample {
             columns.extend(names.map(|name| (name, NoiseOf::Landmarks(placement))));
             values = ndarray::concatenate![Axis(1), values, moments, embedded];
         }
-        Ok(Self { columns, labels: labels.cells().to_vec(), whole: whole.collect(), values })
+        Ok(Self { columns, labels: labels.cells().to_vec(), whole, values })
     }
 
     /// The values of these cells, which all are there.
@@ -165,6 +182,13 @@ impl Sample {
             cells.iter().filter_map(|cell| self.labels.binary_search(cell).ok()).collect();
         self.values.select(Axis(0), &rows)
     }
+}
+
+/// The labels of the cells of which no part is missing, and which are in one piece; ascending.
+fn whole(labels: &Labels, measured: &Measured) -> Vec<u32> {
+    let cells = labels.cells().iter().zip(&measured.quality);
+    let is_whole = |quality: &CellQuality| !quality.touches_border && quality.n_pieces == 1;
+    cells.filter(|(_, quality)| is_whole(quality)).map(|(label, _)| *label).collect()
 }
 
 /// As features of embeddings are named in atlases.
@@ -186,19 +210,41 @@ fn embedded(
     Ok(values)
 }
 
-/// The standard deviation between the means of cells, and that within cells; cells with a value
-/// that could not be measured do not count.
-fn spreads(cells: impl Iterator<Item = Vec<f64>>) -> (f64, f64) {
-    let (mut means, mut variances) = (Vec::new(), Vec::new());
-    for values in cells.filter(|values| values.iter().all(|value| value.is_finite())) {
-        let (mean, variance) = mean_and_variance(&values);
-        means.push(mean);
-        variances.push(variance);
+/// Standard deviations of one feature.
+struct Spreads {
+    /// Between the means of cells over the samplings of the first way.
+    between_cells: f64,
+    /// Of one cell from its mean, for each way of sampling.
+    within: [f64; 3],
+}
+
+impl Spreads {
+    /// `ways` hold samplings, each cells × columns. Cells with a value that could not be measured do
+    /// not count; without two others, all is NaN.
+    fn of(ways: &[Vec<Array2<f64>>; 3], n_cells: usize, column: usize) -> Self {
+        let (mut means, mut squares, mut n) = (Vec::new(), [0.0; 3], 0.0);
+        for row in 0..n_cells {
+            let values = [0, 1, 2].map(|way| {
+                ways[way].iter().map(|sampling| sampling[[row, column]]).collect::<Vec<f64>>()
+            });
+            if values.iter().flatten().any(|value| !value.is_finite()) {
+                continue;
+            }
+            let (mean, variance) = mean_and_variance(&values[0]);
+            let from_mean = |values: &[f64]| {
+                values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64
+            };
+            let of_cell = [variance, from_mean(&values[1]), from_mean(&values[2])];
+            squares = [0, 1, 2].map(|way| squares[way] + of_cell[way]);
+            means.push(mean);
+            n += 1.0;
+        }
+        if means.len() < 2 {
+            return Self { between_cells: f64::NAN, within: [f64::NAN; 3] };
+        }
+        let between_cells = mean_and_variance(&means).1.sqrt();
+        Self { between_cells, within: squares.map(|sum| (sum / n).sqrt()) }
     }
-    if means.len() < 2 {
-        return (f64::NAN, f64::NAN);
-    }
-    (mean_and_variance(&means).1.sqrt(), mean_and_variance(&variances).0.sqrt())
 }
 
 /// The mean, and the variance over n − 1.
@@ -208,55 +254,12 @@ fn mean_and_variance(values: &[f64]) -> (f64, f64) {
     (mean, values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0))
 }
 
-/// The cells on a grid that is shifted by `parts` of a voxel, each from 0 to 1 along `[z, y, x]`.
-fn shifted(labels: &Labels, parts: [f64; 3]) -> Labels {
-    let image = labels.volume();
-    let [n_z, n_y, n_x] = image.shape();
-    let voxels = image.as_slice();
-    let mut shifted = vec![0; voxels.len()];
-    shifted.par_chunks_mut(n_x).enumerate().for_each(|(line, shifted)| {
-        let (z, y) = (line / n_y, line % n_y);
-        let beyond = [(z + 1).min(n_z - 1), (y + 1).min(n_y - 1)];
-        let lines = [(z, y), (z, beyond[1]), (beyond[0], y), (beyond[0], beyond[1])]
-            .map(|(z, y)| &voxels[(z * n_y + y) * n_x..][..n_x]);
-        for (x, shifted) in shifted.iter_mut().enumerate() {
-            let next = (x + 1).min(n_x - 1);
-            *shifted = weightiest(lines.map(|line| [line[x], line[next]]), parts);
-        }
-    });
-    let voxels = Array3::from_shape_vec((n_z, n_y, n_x), shifted);
-    // The voxels are as many as before; an image without them would be one without cells.
-    let volume = voxels.ok().and_then(|voxels| Volume::new(voxels, image.voxel_size()).ok());
-    volume.map_or_else(|| labels.clone(), Labels::new)
-}
-
-/// The label of most weight at a place between eight; the lowest of several.
-fn weightiest(corners: [[u32; 2]; 4], parts: [f64; 3]) -> u32 {
-    let all = corners.as_flattened();
-    if all.iter().all(|label| *label == all[0]) {
-        return all[0];
-    }
-    let weight = |corner: usize| {
-        let along = |axis: usize| {
-            if corner >> (2 - axis) & 1 == 1 { parts[axis] } else { 1.0 - parts[axis] }
-        };
-        along(0) * along(1) * along(2)
-    };
-    let of_label =
-        |label: u32| -> f64 { (0..8).filter(|corner| all[*corner] == label).map(weight).sum() };
-    let better = |best: (u32, f64), label: &u32| {
-        let weight = of_label(*label);
-        let is_better = weight > best.1 || (weight >= best.1 && *label < best.0);
-        if is_better { (*label, weight) } else { best }
-    };
-    all.iter().fold((u32::MAX, -1.0), better).0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use approx::assert_relative_eq;
     use nalgebra::Point3;
+    use ndarray::Array3;
     use primordia_data::VoxelSize;
     use std::f64::consts::PI;
 
@@ -283,21 +286,6 @@ mod tests {
     }
 
     #[test]
-    fn a_shifted_grid_shows_the_same_cells_in_other_voxels() {
-        let labels = balls();
-        assert_eq!(shifted(&labels, [0.0; 3]), labels);
-        let moved = shifted(&labels, [0.4, 0.3, 0.8]);
-        assert_eq!(moved.cells(), labels.cells());
-        assert_ne!(moved, labels);
-        let volume = |labels: &Labels, cell: u32| {
-            labels.volume().as_slice().iter().filter(|label| **label == cell).count() as f64
-        };
-        for cell in 1..=6 {
-            assert_relative_eq!(volume(&moved, cell), volume(&labels, cell), max_relative = 0.02);
-        }
-    }
-
-    #[test]
     fn noise_is_small_where_features_are_integrals_and_known_for_random_landmarks() {
         let params = NoiseParams { n_repeats: 5, n_landmarks: 500, ..NoiseParams::default() };
         let found = resampling_noise(&balls(), &Rigid::identity(), &params).unwrap();
@@ -312,10 +300,10 @@ mod tests {
         let random = NoiseOf::Landmarks(Placement::Random);
         let mean_x = noise_of(&found, "moment_z0_y0_x1_um", random);
         let squares = (0..6).map(|ball| radius_um(ball).powi(2) / 3.0).sum::<f64>() / 6.0;
-        assert_relative_eq!(mean_x.noise, (squares / 500.0).sqrt(), max_relative = 0.35);
+        assert_relative_eq!(mean_x.shifted, (squares / 500.0).sqrt(), max_relative = 0.35);
         let even = NoiseOf::Landmarks(Placement::Even);
         for name in ["moment_z0_y0_x1_um", "moment_z0_y0_x2_um2", "shape_tissue_centre01_x"] {
-            let [random, even] = [random, even].map(|of| noise_of(&found, name, of).noise);
+            let [random, even] = [random, even].map(|of| noise_of(&found, name, of).noise());
             println!("{name}: {random:.4} with random landmarks, {even:.4} with even ones");
             assert!(even < random, "{name}: {even}, {random}");
         }

@@ -2,6 +2,7 @@
 //!
 //! Tables, docs and `primordia features --list` all read it from here.
 
+use crate::clouds::CloudShape;
 use crate::context::CellContext;
 use crate::groups::Group;
 use crate::intensity::{Intensities, Region};
@@ -51,11 +52,13 @@ pub struct Description {
     pub group: Group,
 }
 
-/// All features: shape, context, then those of every channel.
+/// All features: shape, context, those of landmarks, then those of every channel.
 pub fn all() -> impl Iterator<Item = Description> {
     let cell = SHAPE.iter().map(Feature::description);
     let context = CONTEXT.iter().map(Feature::description);
-    cell.chain(context).chain(INTENSITY.iter().map(Feature::description))
+    let landmarks = LANDMARKS.iter().map(Feature::description);
+    let channel = INTENSITY.iter().map(Feature::description);
+    cell.chain(context).chain(landmarks).chain(channel)
 }
 
 const ATLAS: &str = "Hartmann et al. 2020, doi:10.7554/eLife.55913";
@@ -108,6 +111,17 @@ pub const SHAPE: &[Feature<CellShape>] = features![
         "roundness_deviation", "1", ATLAS,
             "1 - mean |D - r| / D over the surface, D the distance to the ellipsoid of the principal lengths",
             |cell| cell.surface.roundness_deviation;
+        "sphericity_inverse", "1", ATLAS,
+            "1 / (1 + mean |r / mean(r) - 1|), the older form of sphericity_deviation; 1 for balls",
+            |cell| 1.0 / (2.0 - cell.surface.sphericity_deviation);
+        "symmetry", "1", ATLAS,
+            "1 / (1 + d / mean(r)), d from the surface's mean place to the middle of its box along the tissue's axes",
+            CellShape::symmetry;
+        "radius_mean_um", "µm", ATLAS, "Mean distance from the centroid to the surface",
+            |cell| cell.surface.radius_mean_um;
+        "radius_deviation_um", "µm", ATLAS,
+            "Standard deviation of the distance from the centroid to the surface; 0 for balls",
+            |cell| cell.surface.radius_deviation_um;
         "extent_x_um", "µm", ATLAS, "Length along the tissue's x",
             |cell| cell.surface.extents_tissue_um.x;
         "extent_y_um", "µm", ATLAS, "Length along the tissue's y",
@@ -126,6 +140,12 @@ pub const SHAPE: &[Feature<CellShape>] = features![
             |cell| cell.surface.extents_principal_um[1];
         "axis_minor_um", "µm", ATLAS, "Shortest of the lengths along the surface's principal axes",
             |cell| cell.surface.extents_principal_um[2];
+        "aspect_major_medium", "1", ATLAS, "axis_major_um over axis_medium_um",
+            |cell| aspect(cell, 0, 1);
+        "aspect_major_minor", "1", ATLAS, "axis_major_um over axis_minor_um",
+            |cell| aspect(cell, 0, 2);
+        "aspect_medium_minor", "1", ATLAS, "axis_medium_um over axis_minor_um",
+            |cell| aspect(cell, 1, 2);
         "eccentricity_major_medium", "1", ATLAS, "sqrt(1 - b²/a²) of axis_medium_um and axis_major_um",
             |cell| eccentricity(cell, 0, 1);
         "eccentricity_major_minor", "1", ATLAS, "sqrt(1 - b²/a²) of axis_minor_um and axis_major_um",
@@ -153,6 +173,13 @@ pub const SHAPE: &[Feature<CellShape>] = features![
             |cell| cell.surface.distal_um.normalize().y;
         "orientation_z", "1", ATLAS, "Direction to the farthest surface point along the tissue's z",
             |cell| cell.surface.distal_um.normalize().z;
+        "orientation_zy_deg", "°", ATLAS,
+            "Angle of the direction to the farthest surface point in the tissue's zy plane, from y towards z",
+            |cell| cell.distal_angle(2, 1);
+        "orientation_zx_deg", "°", ATLAS, "The same angle in the zx plane, from x towards z",
+            |cell| cell.distal_angle(2, 0);
+        "orientation_yx_deg", "°", ATLAS, "The same angle in the yx plane, from x towards y",
+            |cell| cell.distal_angle(1, 0);
     }
     Curvature {
         "curvature_mean_per_um", "µm⁻¹", LEVEL_SETS,
@@ -232,6 +259,27 @@ pub const CONTEXT: &[Feature<CellContext>] = features![
     }
 ];
 
+/// The features of a cloud of landmarks, of the shape or of a channel, in the order of their columns;
+/// after them follow its [moments](crate::moment_names).
+pub const LANDMARKS: &[Feature<CloudShape>] = features![
+    Landmarks {
+        "landmarks_nearest_mean_um", "µm", ATLAS,
+            "Mean distance from a landmark to the nearest other one, which may lie in the same voxel",
+            |cloud| cloud.nearest_um.mean;
+        "landmarks_nearest_deviation_um", "µm", ATLAS, "Standard deviation of that distance",
+            |cloud| cloud.nearest_um.deviation;
+        "landmarks_pairs_mean_um", "µm", ATLAS,
+            "Mean distance of all ordered pairs of landmarks, each with itself included",
+            |cloud| cloud.pairs_um.mean;
+        "landmarks_pairs_deviation_um", "µm", ATLAS, "Standard deviation of that distance",
+            |cloud| cloud.pairs_um.deviation;
+        "landmarks_radius_mean_um", "µm", ATLAS, "Mean distance from the centroid to a landmark",
+            |cloud| cloud.radius_um.mean;
+        "landmarks_radius_deviation_um", "µm", ATLAS, "Standard deviation of that distance",
+            |cloud| cloud.radius_um.deviation;
+    }
+];
+
 /// The features of every channel, in the order of their columns, named after the channel and `_`.
 pub const INTENSITY: &[Feature<Intensities>] = features![
     Brightness {
@@ -288,6 +336,12 @@ pub const INTENSITY: &[Feature<Intensities>] = features![
     }
 ];
 
+/// One of the principal lengths over a shorter one.
+fn aspect(cell: &CellShape, longer: usize, shorter: usize) -> f64 {
+    let lengths_um = &cell.surface.extents_principal_um;
+    lengths_um[longer] / lengths_um[shorter]
+}
+
 /// √(1 − b²/a²) of two of the principal lengths.
 fn eccentricity(cell: &CellShape, longer: usize, shorter: usize) -> f64 {
     let lengths_um = &cell.surface.extents_principal_um;
@@ -312,6 +366,7 @@ mod tests {
                 "µm⁻¹" => "_per_um",
                 "µm⁻²" => "_per_um2",
                 "10⁻³ µm⁻³" => "_per_1000um3",
+                "°" => "_deg",
                 _ => "",
             };
             assert!(feature.name.ends_with(ending), "{}", feature.name);

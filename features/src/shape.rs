@@ -32,6 +32,18 @@ impl CellShape {
         (36.0 * PI * self.volume_um3.powi(2)).cbrt() / self.surface.area_um2
     }
 
+    /// How far from the middle of its box the surface lies on average: 1 where it does not.
+    pub(crate) fn symmetry(&self) -> f64 {
+        1.0 / (1.0 + self.surface.box_offset_um / self.surface.radius_mean_um)
+    }
+
+    /// The angle in degrees, from -180 to 180, between one axis of the tissue (0 is x) and the
+    /// direction to the most distal point, seen in the plane of that axis and `towards`.
+    pub(crate) fn distal_angle(&self, towards: usize, from: usize) -> f64 {
+        let distal = &self.surface.distal_um;
+        distal[towards].atan2(distal[from]).to_degrees()
+    }
+
     /// The volume over the area times the geometric mean of the principal lengths.
     pub(crate) fn roundness(&self) -> f64 {
         let length_um = self.surface.extents_principal_um.product().cbrt();
@@ -51,6 +63,11 @@ pub(crate) struct SurfaceShape {
     pub(crate) distal_um: Vector3<f64>,
     /// From the centroid to the foremost point of the surface along the tissue's x.
     pub(crate) front_um: f64,
+    /// Of the distances from the centroid to the surface: their mean and standard deviation.
+    pub(crate) radius_mean_um: f64,
+    pub(crate) radius_deviation_um: f64,
+    /// From the surface's mean place to the middle of its box along the tissue's axes.
+    pub(crate) box_offset_um: f64,
     pub(crate) sphericity_deviation: f64,
     pub(crate) roundness_deviation: f64,
 }
@@ -63,6 +80,9 @@ impl SurfaceShape {
         extents_principal_um: Vector3::new(f64::NAN, f64::NAN, f64::NAN),
         distal_um: Vector3::new(f64::NAN, f64::NAN, f64::NAN),
         front_um: f64::NAN,
+        radius_mean_um: f64::NAN,
+        radius_deviation_um: f64::NAN,
+        box_offset_um: f64::NAN,
         sphericity_deviation: f64::NAN,
         roundness_deviation: f64::NAN,
     };
@@ -102,6 +122,9 @@ impl SurfaceShape {
             front_um: high.x,
             extents_principal_um: sorted,
             distal_um: to_tissue.vector(&distal),
+            radius_mean_um: sums.radius / sums.area,
+            radius_deviation_um: sums.radius_deviation(),
+            box_offset_um: (0.5 * (low + high) - rotation * sums.middle()).norm(),
             sphericity_deviation: deviations[0],
             roundness_deviation: deviations[1],
         }
@@ -136,6 +159,12 @@ impl Sums {
             sums.products += place * patch.place.transpose();
         }
         sums
+    }
+
+    /// The standard deviation of distances to the centroid.
+    fn radius_deviation(&self) -> f64 {
+        let (mean, mean_square) = (self.radius / self.area, self.products.trace() / self.area);
+        (mean_square - mean * mean).max(0.0).sqrt()
     }
 
     /// The mean place.

@@ -51,13 +51,21 @@ impl Field {
         Point3::new(x, y, z)
     }
 
+    /// The corners of the box of values, x, y, z in µm of the image.
+    pub(crate) fn corners_um(&self) -> [Point3<f64>; 8] {
+        let last = self.shape.map(|n| n - 1);
+        std::array::from_fn(|corner| {
+            self.point_um([0, 1, 2].map(|k| if corner >> k & 1 == 1 { last[k] } else { 0 }))
+        })
+    }
+
     /// The distance of values along z, y, x in µm.
     pub(crate) fn spacing_um(&self) -> [f64; 3] {
         self.spacing_um
     }
 
     /// The value at a point of the image, linear between places; 0 outside the box.
-    fn at(&self, point_um: Point3<f64>) -> f32 {
+    pub(crate) fn at(&self, point_um: Point3<f64>) -> f32 {
         let along = [point_um.z, point_um.y, point_um.x];
         let mut first = [0; 3];
         let mut part = [0.0_f32; 3];

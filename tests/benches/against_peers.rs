@@ -214,7 +214,7 @@ fn race_features(files: &Files) -> Option<f64> {
     let (measured, same_s) = best_measured(&labels, &volumes, Groups::only(&SAME_GROUPS));
     print_cells("primordia, the same", labels.n_cells(), same_s);
     print_features_agreement(&labels, &measured, &table);
-    let (measured, all_s) = best_measured(&labels, &volumes, Groups::ALL);
+    let (measured, all_s) = best_measured(&labels, &volumes, Groups::default());
     print_cells("primordia, all it has", labels.n_cells(), all_s);
     let n_columns = [&measured.table, &measured.context, &measured.intensity]
         .map(|table| table.columns().len())

@@ -13,6 +13,7 @@ use super::pool::{Block, Pool, ProteinBlocks};
 use super::progress::Progress;
 use super::specimen::{Columns, SHAPE, SpecimenCells};
 use super::surface::LAYOUT;
+use super::tissue_size::{TISSUE_SIZE, tissue_attributes};
 use crate::error::Result;
 use crate::file::{Column, Contacts, Specimen};
 
@@ -205,7 +206,8 @@ fn described(specimens: &[(&Imaged, SpecimenCells)]) -> Vec<Specimen> {
             let [direction, apical] = cells.decisions();
             let attributes =
                 imaged.attributes.iter().map(|(key, value)| (key.clone(), attribute_text(value)));
-            let attributes = attributes.chain(unmixing_attributes(cells));
+            let attributes =
+                attributes.chain(tissue_attributes(cells)).chain(unmixing_attributes(cells));
             Specimen {
                 id: imaged.id.to_string(),
                 source: file_name(&imaged.image),
@@ -222,15 +224,22 @@ fn described(specimens: &[(&Imaged, SpecimenCells)]) -> Vec<Specimen> {
         .collect()
 }
 
+/// What was taken out of the reference: the share, its standard error, and what it explains.
+const UNMIXING: [&str; 3] = ["unmixed_share", "unmixed_share_error", "unmixed_explained"];
+
+/// Whether a column of specimens was measured; the others are what the user says of them.
+pub fn is_measured(column: &str) -> bool {
+    UNMIXING.contains(&column) || TISSUE_SIZE.contains(&column)
+}
+
 /// What was taken out of the reference, as columns of specimens.
 fn unmixing_attributes(cells: &SpecimenCells) -> impl Iterator<Item = (String, String)> {
     cells.unmixing.into_iter().flat_map(|unmixing| {
-        [
-            ("unmixed_share", unmixing.coefficient),
-            ("unmixed_share_error", unmixing.standard_error),
-            ("unmixed_explained", unmixing.explained),
-        ]
-        .map(|(name, value)| (name.to_owned(), format!("{value:.4}")))
+        let values = [unmixing.coefficient, unmixing.standard_error, unmixing.explained];
+        UNMIXING
+            .into_iter()
+            .zip(values)
+            .map(|(name, value)| (name.to_owned(), format!("{value:.4}")))
     })
 }
 

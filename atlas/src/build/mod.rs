@@ -14,6 +14,7 @@ pub mod pool;
 pub mod progress;
 pub mod specimen;
 pub mod surface;
+mod tissue_size;
 pub mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ use primordia_data::Experiment;
 use primordia_features::LandmarkParams;
 use primordia_regression::MapParams;
 
-use self::from_images::{Embedded, pool_of_images};
+use self::from_images::{Embedded, is_measured, pool_of_images};
 use self::from_tables::pool_of_tables;
 use self::learn::{Learned, learn};
 use self::pool::{Block, Pool};
@@ -162,7 +163,8 @@ fn attribute_columns(
     cells: &[primordia_data::CellId],
     specimens: &[crate::file::Specimen],
 ) -> Vec<Column> {
-    let keys: BTreeSet<&String> = specimens.iter().flat_map(|s| s.attributes.keys()).collect();
+    let keys = specimens.iter().flat_map(|specimen| specimen.attributes.keys());
+    let keys: BTreeSet<&String> = keys.filter(|key| !is_measured(key)).collect();
     let by_id: BTreeMap<&str, &crate::file::Specimen> =
         specimens.iter().map(|specimen| (specimen.id.as_str(), specimen)).collect();
     keys.into_iter()

@@ -425,6 +425,12 @@ impl Columns {
     fn of(table: &CellTable) -> Self {
         Self { names: table.columns().to_vec(), values: table.values().iter().copied().collect() }
     }
+
+    /// The values of one column, if there is one of this name.
+    pub fn column(&self, name: &str) -> Option<impl Iterator<Item = f64>> {
+        let at = self.names.iter().position(|column| column == name)?;
+        Some(self.values.iter().skip(at).step_by(self.names.len()).copied())
+    }
 }
 
 impl SpecimenCells {

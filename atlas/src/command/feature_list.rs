@@ -2,7 +2,7 @@
 
 use std::io::{Result, Write};
 
-use primordia_features::registry::{CONTEXT, Description, Feature, INTENSITY, SHAPE};
+use primordia_features::registry::{CONTEXT, Description, Feature, INTENSITY, LANDMARKS, SHAPE};
 use serde_json::json;
 
 /// Characters across.
@@ -10,11 +10,39 @@ const WIDTH: usize = 100;
 /// What stands before the names of features that every channel has.
 const CHANNEL: &str = "CHANNEL_";
 
-/// Writes every feature of a cell and its place, then those of every channel, with unit, definition and source.
+/// Features with a title.
+struct Part {
+    title: &'static str,
+    features: Vec<(String, Description)>,
+    per_channel: bool,
+}
+
+/// All features, in the order of their columns.
+fn parts() -> [Part; 4] {
+    [
+        Part { title: "Shape", features: described(SHAPE, ""), per_channel: false },
+        Part {
+            title: "Place among the other cells",
+            features: described(CONTEXT, ""),
+            per_channel: false,
+        },
+        Part {
+            title: "Landmarks of the shape and, after its name, of every channel; with --landmarks",
+            features: described(LANDMARKS, ""),
+            per_channel: false,
+        },
+        Part {
+            title: "Brightness, of every channel of the image",
+            features: described(INTENSITY, CHANNEL),
+            per_channel: true,
+        },
+    ]
+}
+
+/// Writes every feature of a cell and its place, of its landmarks and of every channel, with unit, definition and source.
 pub(super) fn write_features(out: &mut impl Write) -> Result<()> {
-    let (shape, context) = (described(SHAPE, ""), described(CONTEXT, ""));
-    let channel = described(INTENSITY, CHANNEL);
-    let all = || shape.iter().chain(&context).chain(&channel);
+    let parts = parts();
+    let all = || parts.iter().flat_map(|part| &part.features);
     let mut sources: Vec<&str> = Vec::new();
     for (_, feature) in all() {
         if !sources.contains(&feature.citation) {
@@ -26,12 +54,7 @@ pub(super) fn write_features(out: &mut impl Write) -> Result<()> {
         width(|(name, _)| name.chars().count()),
         width(|(_, feature)| feature.unit.chars().count()),
     ];
-    let parts = [
-        ("Shape", &shape),
-        ("Place among the other cells", &context),
-        ("Brightness, of every channel of the image", &channel),
-    ];
-    for (title, features) in parts {
+    for Part { title, features, .. } in &parts {
         writeln!(out, "{title}\n{}", "─".repeat(WIDTH))?;
         let mut group = None;
         for (name, feature) in features {
@@ -53,8 +76,6 @@ pub(super) fn write_features(out: &mut impl Write) -> Result<()> {
 
 /// Writes the same as a JSON list, an object per line.
 pub(super) fn write_features_json(out: &mut impl Write) -> Result<()> {
-    let (shape, context) = (described(SHAPE, ""), described(CONTEXT, ""));
-    let channel = described(INTENSITY, CHANNEL);
     let object = |(name, feature): &(String, Description), per_channel: bool| {
         let Description { unit, definition, citation, group, .. } = feature;
         json!({
@@ -62,11 +83,10 @@ pub(super) fn write_features_json(out: &mut impl Write) -> Result<()> {
             "group": group.name(), "per_channel": per_channel,
         })
     };
-    let cell = shape.iter().chain(&context).map(|feature| object(feature, false));
-    let objects: Vec<String> = cell
-        .chain(channel.iter().map(|feature| object(feature, true)))
-        .map(|object| format!("  {object}"))
-        .collect();
+    let parts = parts();
+    let all = parts.iter().flat_map(|part| part.features.iter().map(|f| (f, part.per_channel)));
+    let objects: Vec<String> =
+        all.map(|(feature, per_channel)| format!("  {}", object(feature, per_channel))).collect();
     writeln!(out, "[\n{}\n]", objects.join(",\n"))
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use polars::prelude::DataFrame;
 use primordia::export::{TableFormat, export_table};
-use primordia::measured::{measured_table, measured_table_with_neighbours};
+use primordia::measured::{Wanted, measured_table};
 use primordia::noise::noise_table;
 use primordia_features::{Group, Groups};
 
@@ -27,6 +27,7 @@ use super::output::check_folder;
   primordia features labels.ome.tif -o cells.csv
   primordia features labels.ome.tif --image embryo.ome.tif -o cells.parquet
   primordia features labels.ome.tif --neighbours -o cells.csv
+  primordia features labels.ome.tif --landmarks --moments 8 -o cells.csv
   primordia features labels.ome.tif --only size,contacts -o cells.csv   # many times as fast
   primordia features labels.ome.tif --noise noise.csv   # how far each feature moves by chance
   primordia features --list                     # what each column is, and who defined it")]
@@ -46,15 +47,22 @@ pub(super) struct Features {
     /// Add, for every feature, its mean over the cells that a cell touches (`neighbours_FEATURE`)
     #[arg(long, requires = "output")]
     neighbours: bool,
-    /// Also write how noisy each feature is: the cells are laid on shifted grids, and measured again
+    /// Add what 2,000 landmarks of the shape and of every channel tell: distances, and moments
+    #[arg(long, requires = "output")]
+    landmarks: bool,
+    /// Moments up to this order, for --landmarks
+    #[arg(long, value_name = "ORDER", default_value_t = 5,
+          value_parser = clap::value_parser!(u8).range(1..=12))]
+    moments: u8,
+    /// Also write how noisy each feature is: the cells are shifted, turned and laid into other voxels
     #[arg(long, value_name = "TABLE")]
     noise: Option<PathBuf>,
-    /// How often, for --noise
+    /// How often in each of the three ways, for --noise
     #[arg(long, value_name = "N", default_value_t = 8, requires = "noise",
           value_parser = clap::value_parser!(u16).range(2..))]
     repeats: u16,
     /// List all features: name, unit, definition and source
-    #[arg(long, conflicts_with_all = ["labels", "output", "image", "only", "neighbours", "noise"])]
+    #[arg(long, conflicts_with_all = ["labels", "output", "image", "only", "neighbours", "landmarks", "noise"])]
     list: bool,
     /// List them as JSON
     #[arg(long, requires = "list")]
@@ -78,9 +86,8 @@ impl Features {
         let (cells, image) = self.labelled.read(labels)?;
         let cannot = || format!("cannot measure {}", labels.display());
         if let Some(output) = &self.output {
-            let measure =
-                if self.neighbours { measured_table_with_neighbours } else { measured_table };
-            let table = measure(&cells, image.as_ref(), self.groups()).with_context(cannot)?;
+            let table =
+                measured_table(&cells, image.as_ref(), &self.wanted()).with_context(cannot)?;
             let what = format!("{} cells, {} columns", cells.n_cells(), table.width());
             write(output, table, &what, quiet)?;
         }
@@ -92,8 +99,14 @@ impl Features {
         Ok(())
     }
 
-    fn groups(&self) -> Groups {
-        if self.only.is_empty() { Groups::ALL } else { Groups::only(&self.only) }
+    fn wanted(&self) -> Wanted {
+        let groups =
+            if self.only.is_empty() { Groups::default() } else { Groups::only(&self.only) };
+        Wanted {
+            groups: if self.landmarks { groups.and(Group::Landmarks) } else { groups },
+            neighbours: self.neighbours,
+            moment_order: self.moments.into(),
+        }
     }
 }
 

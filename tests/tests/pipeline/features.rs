@@ -8,12 +8,18 @@ use serde_json::Value;
 use super::exploded::{said, write_phantom};
 
 /// Columns that say which cell a row is, or what is wrong with it.
-const NO_FEATURES: [&str; 9] = [
+const NO_FEATURES: [&str; 15] = [
     "cell",
     "image_x_um",
     "image_y_um",
     "image_z_um",
     "rosette",
+    "box_first_z_voxel",
+    "box_end_z_voxel",
+    "box_first_y_voxel",
+    "box_end_y_voxel",
+    "box_first_x_voxel",
+    "box_end_x_voxel",
     "n_voxels",
     "n_pieces",
     "touches_border",
@@ -24,7 +30,9 @@ const NO_FEATURES: [&str; 9] = [
 fn the_table_has_a_row_per_cell_and_a_column_per_listed_feature() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let phantom = write_phantom(folder.path());
-    let words = said(folder.path(), "features labels.ome.tif --image image.ome.tif -o cells.json");
+    let line =
+        "features labels.ome.tif --image image.ome.tif --landmarks --moments 1 -o cells.json";
+    let words = said(folder.path(), line);
     assert!(words.starts_with("16 cells, "), "{words}");
     let text = std::fs::read_to_string(folder.path().join("cells.json")).expect("a table");
     let rows: Vec<Value> = serde_json::from_str(&text).expect("JSON");
@@ -43,6 +51,14 @@ fn the_table_has_a_row_per_cell_and_a_column_per_listed_feature() {
         } else {
             wanted.insert(name.to_owned());
         }
+        if feature["group"] == "landmarks" {
+            wanted.extend(["membrane", "actin"].map(|channel| format!("{channel}_{name}")));
+        }
+    }
+    for cloud in ["", "membrane_", "actin_"] {
+        wanted.extend(
+            ["z1_y0_x0", "z0_y1_x0", "z0_y0_x1"].map(|of| format!("{cloud}moment_{of}_um")),
+        );
     }
     let columns: BTreeSet<String> = rows[0].as_object().expect("a row").keys().cloned().collect();
     assert_eq!(columns, wanted);

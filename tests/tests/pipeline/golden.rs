@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use primordia_features::registry::{CONTEXT, Feature, INTENSITY, SHAPE};
+use primordia_features::registry::{CONTEXT, Feature, INTENSITY, LANDMARKS, SHAPE};
 use primordia_features::{Group, MeasureParams};
 use primordia_tests::repository;
 
@@ -39,7 +39,7 @@ fn page_of_features() -> String {
          ```\n\n\
          Names end with the unit; the unit 1 is that of pure numbers. Sides of voxels may differ: all lengths are \
          physical. What cannot be measured is empty, never a guess.\n\n\
-         Features are measured in groups ({groups}): with `--only`, the others are neither computed nor in the table.\n\n\
+         Features are measured in groups ({groups}): with `--only`, the others are neither computed nor in the table. Without it, all but `landmarks` are; `--landmarks` adds those.\n\n\
          ## Shape\n{}\n\
          Curvatures are those of the smoothed cell, evened out over about two voxels: a bend that is sharper than that \
          is not seen.\n\n\
@@ -52,6 +52,13 @@ fn page_of_features() -> String {
          had no part in its making it finds 90 of 90 and nothing else, in 30 phantoms without constriction one. Where \
          cells of very different sizes lie side by side (as in a plant ovule) it finds what are no rosettes. The column \
          `rosette` numbers them (1, 2, …), and is empty for cells that belong to none.\n\n\
+         ## Landmarks\n\
+         `primordia features --landmarks` sets 2,000 landmarks in every cell as Hartmann et al. 2020 did, on the voxels \
+         of its surface and, for every channel, where it is bright, and adds what they tell; columns of a channel begin \
+         with its name. After them follow the moments of the cloud up to the order `--moments` (5: 55 numbers), such as \
+         `moment_z0_y1_x2`: the mean of the product of these powers of z, y and x; of order 1 from the centroid (`_um`), \
+         of order 2 about the mean (`_um2`), of higher orders also in standard deviations. Draws are chance: features of \
+         surfaces, above, are the same lengths without it.\n\n{}\n\
          ## Brightness\n\
          For every channel of the image; the name of the column begins with that of the channel, as in \
          `actin_mean_whole`. The membrane of a cell is its outermost {membrane_um} µm (`membrane_um`).\n\n\
@@ -60,10 +67,12 @@ fn page_of_features() -> String {
          texture. Pairs of blocks one step apart in all 13 directions of a grid in 3D are counted together.\n\n{}\n\
          ## Place and quality\n\
          The table of `primordia features` begins with `cell` (the label) and the centroid `image_x_um`, `image_y_um`, \
-         `image_z_um`, and ends with `rosette`, `n_voxels`, `n_pieces` (1 for a sound cell), `touches_border` (part of the cell may \
+         `image_z_um`, and ends with `rosette`, the voxels of the image \
+         between which the cell lies (`box_first_z_voxel` up to, but without, `box_end_z_voxel`, and the same of y and x), `n_voxels`, `n_pieces` (1 for a sound cell), `touches_border` (part of the cell may \
          be missing) and `quality`: `sound`, or what is wrong.\n",
         table_of(SHAPE, ""),
         table_of(CONTEXT, ""),
+        table_of(LANDMARKS, ""),
         table_of(INTENSITY, "CHANNEL_"),
     )
 }
