@@ -11,15 +11,16 @@ use primordia_data::phantom::{self, Optics, PhantomParams, Pose, TissueParams};
 use primordia_data::{Volume, VoxelSize};
 use primordia_tests::{Run, primordia, repository};
 
-/// The most bytes per voxel that methods may take.
-const HARTMANN2020: (&str, f64) = ("hartmann2020", 12.0);
-const AUTO: (&str, f64) = ("auto", 12.0);
-const NETWORK: (&str, f64) = ("network", 16.0);
+/// A method, and the most bytes per voxel that it may take.
+type Method = (&'static str, f64);
+const HARTMANN2020: Method = ("hartmann2020", 12.0);
+const AUTO: Method = ("auto", 12.0);
+const NETWORK: Method = ("network", 16.0);
 /// The most that labels found in tiles may differ from those of the whole image.
 const SAME: f64 = 0.002;
 /// z, y, x in µm: as the race against scipy, whose voxels are merged; and as many microscopes have them, which are not,
 /// and which are too coarse for the recipe, whose sizes are in voxels.
-const IMAGES: [([f64; 3], &[(&str, f64)]); 2] =
+const IMAGES: [([f64; 3], &[Method]); 2] =
     [([0.25, 0.12, 0.12], &[HARTMANN2020, AUTO, NETWORK]), ([1.0, 0.4, 0.4], &[AUTO, NETWORK])];
 /// Images have about so many voxels: a phantom is mirrored until it is as large.
 const N_VOXELS: usize = 32_000_000;
