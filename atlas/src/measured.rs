@@ -11,7 +11,7 @@ use primordia_features::{
     CellQuality, Channel, Group, Groups, LandmarkParams, MeasureParams, Measured, cloud_table,
     mean_of_neighbours, measure,
 };
-use primordia_segmentation::Segmentation;
+use primordia_segmentation::{Segmentation, TiledSegmentation};
 
 use crate::error::{AtlasError, Result};
 use crate::query::tables::{counts, numbers, text};
@@ -118,6 +118,54 @@ fn data_frame(table: &str, columns: Vec<Column>) -> Result<DataFrame> {
         .map_err(|source| AtlasError::Table { table: table.to_owned(), source })
 }
 
+/// A cell that was found.
+#[derive(Clone, Debug)]
+pub struct FoundCell {
+    /// Its label.
+    pub label: u32,
+    /// The probability that it is one whole cell, where the method says.
+    pub probability: Option<f32>,
+    /// Its centroid in the image.
+    pub centroid_um: Point3<f64>,
+    /// Its volume.
+    pub volume_um3: f64,
+}
+
+impl FoundCell {
+    /// Those of a segmentation.
+    pub fn all(found: &Segmentation) -> Vec<Self> {
+        let (labels, voxel_size) = (&found.labels, found.labels.volume().voxel_size());
+        let confidence = found.confidence();
+        let cells = labels.cells().iter().zip(extents(labels)).enumerate();
+        cells
+            .map(|(row, (&label, extent))| Self {
+                label,
+                probability: confidence.as_ref().map(|p| p[row]),
+                centroid_um: extent.centroid_um(voxel_size),
+                volume_um3: extent.volume_um3(voxel_size),
+            })
+            .collect()
+    }
+
+    /// Those of a segmentation whose labels wait on disk.
+    pub fn all_tiled(found: &TiledSegmentation) -> Vec<Self> {
+        let voxel_size = found.labels.voxel_size();
+        let [z_um, y_um, x_um] = voxel_size.um();
+        let cells = (1..).zip(&found.moments).zip(found.confidence());
+        cells
+            .map(|((label, &(n, sums)), p)| {
+                let [z, y, x] = sums.map(|sum| sum as f64 / n as f64);
+                Self {
+                    label,
+                    probability: Some(p),
+                    centroid_um: Point3::new(x * x_um, y * y_um, z * z_um),
+                    volume_um3: n as f64 * voxel_size.volume_um3(),
+                }
+            })
+            .collect()
+    }
+}
+
 /// The cells that a segmentation found, the least sure first.
 ///
 /// Columns: `cell` (the label), `whole_cell_probability` (where the method says), `image_x_um`,
@@ -125,24 +173,17 @@ fn data_frame(table: &str, columns: Vec<Column>) -> Result<DataFrame> {
 ///
 /// # Errors
 /// [`AtlasError::Table`] if the table cannot be made, which only a lack of memory brings about.
-pub fn found_table(found: &Segmentation) -> Result<DataFrame> {
-    let (labels, voxel_size) = (&found.labels, found.labels.volume().voxel_size());
-    let confidence = found.confidence();
-    let mut rows: Vec<usize> = (0..labels.n_cells()).collect();
-    if let Some(p) = &confidence {
-        rows.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
-    }
-    let extents = extents(labels);
-    let names: Vec<String> = rows.iter().map(|&row| labels.cells()[row].to_string()).collect();
-    let centroids_um: Vec<_> =
-        rows.iter().map(|&row| extents[row].centroid_um(voxel_size)).collect();
+pub fn found_table(mut cells: Vec<FoundCell>) -> Result<DataFrame> {
+    let probability = |cell: &FoundCell| cell.probability.map_or(1.0, f64::from);
+    cells.sort_by(|a, b| probability(a).total_cmp(&probability(b)));
+    let names: Vec<String> = cells.iter().map(|cell| cell.label.to_string()).collect();
+    let centroids_um: Vec<_> = cells.iter().map(|cell| cell.centroid_um).collect();
     let mut columns = vec![text("cell", names.iter().map(|name| Some(&**name)))];
-    if let Some(p) = &confidence {
-        columns.push(numbers("whole_cell_probability", rows.iter().map(|&row| f64::from(p[row]))));
+    if cells.iter().any(|cell| cell.probability.is_some()) {
+        columns.push(numbers("whole_cell_probability", cells.iter().map(probability)));
     }
     columns.extend(places(&centroids_um));
-    columns
-        .push(numbers("volume_um3", rows.iter().map(|&row| extents[row].volume_um3(voxel_size))));
+    columns.push(numbers("volume_um3", cells.iter().map(|cell| cell.volume_um3)));
     data_frame("cells", columns)
 }
 

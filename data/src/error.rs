@@ -53,6 +53,11 @@ pub enum DataError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path} {problem}", path = path.display())]
     Image { path: PathBuf, problem: Box<ImageProblem> },
+    #[error(
+        "cannot keep in a nameless file in {folder} what does not fit in memory: {source}; {todo}",
+        folder = folder.display(), todo = advice::to_write(source)
+    )]
+    Scratch { folder: PathBuf, source: std::io::Error },
     #[error("cannot write {path}: {source}; {todo}", path = path.display(), todo = advice::to_write(source))]
     Write { path: PathBuf, source: std::io::Error },
 }

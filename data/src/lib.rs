@@ -21,8 +21,10 @@ pub mod labels;
 pub mod linear;
 mod lock;
 pub mod phantom;
+mod positioned;
 pub mod principal_components;
 mod replace;
+pub mod scratch;
 pub mod table;
 pub mod volume;
 
@@ -34,5 +36,6 @@ pub use labels::Labels;
 pub use lock::FileLock;
 pub use principal_components::PrincipalComponents;
 pub use replace::{new_folder, replace_file};
+pub use scratch::{Scratch, ScratchVolume};
 pub use table::{CellId, CellTable};
 pub use volume::{Volume, VoxelSize};

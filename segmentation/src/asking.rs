@@ -36,69 +36,64 @@ where
     T: Copy + Into<f32> + Send + Sync,
 {
     let find = |network| auto_with(membrane, params, &Guides { network, nuclei });
-    asking(network, find, Segmentation::verdict)
-}
-
-/// What `find` finds with or without the network, by the rule of [`auto_asking`]; `verdict` tells the
-/// doubts about it.
-///
-/// # Errors
-/// Those of `find`.
-pub fn asking<'n, S>(
-    network: &'n Boundary,
-    find: impl Fn(Option<&'n Boundary>) -> Result<S>,
-    verdict: impl Fn(&S) -> Option<Verdict>,
-) -> Result<(S, Witness)> {
-    let doubts = |found: &S| verdict(found).map_or(0.0, |verdict| verdict.share_wrong());
     let sheets = find(None);
-    let doubts_of_sheets = match &sheets {
-        Ok(found) if verdict(found).is_none_or(|verdict| verdict.every_cell_looks_whole()) => None,
-        Ok(found) => Some(doubts(found)),
-        Err(SegmentError::NoCells { .. }) => Some(f64::INFINITY),
-        Err(_) => None,
-    };
-    let Some(doubts_of_sheets) = doubts_of_sheets else {
+    let Some(doubts) = doubts(&sheets, Segmentation::verdict) else {
         return Ok((sheets?, Witness::Sheets));
     };
-    drop(sheets); // both at once would take more memory than either
-    match find(Some(network)) {
-        Ok(found) if doubts(&found) <= doubts_of_sheets => Ok((found, Witness::Network)),
-        _ => Ok((find(None)?, Witness::Sheets)),
+    drop(sheets); // both answers at once would take more memory than either
+    let by_network = find(Some(network));
+    if mends(&by_network, Segmentation::verdict, doubts) {
+        return Ok((by_network?, Witness::Network));
     }
+    Ok((find(None)?, Witness::Sheets))
+}
+
+/// The share of cells that sheets leave in doubt, where the network may mend that; none if every
+/// cell looks whole, or if the image itself is at fault.
+pub fn doubts<S>(sheets: &Result<S>, verdict: impl Fn(&S) -> Option<Verdict>) -> Option<f64> {
+    match sheets {
+        Ok(found) => {
+            let verdict = verdict(found).filter(|verdict| !verdict.every_cell_looks_whole());
+            verdict.map(|verdict| verdict.share_wrong())
+        }
+        Err(SegmentError::NoCells { .. }) => Some(f64::INFINITY),
+        Err(_) => None,
+    }
+}
+
+/// Whether the network found cells, and left no more doubts than there were.
+pub fn mends<S>(
+    by_network: &Result<S>,
+    verdict: impl Fn(&S) -> Option<Verdict>,
+    doubts: f64,
+) -> bool {
+    let verdict = by_network.as_ref().ok().and_then(verdict);
+    verdict.is_some_and(|verdict| verdict.share_wrong() <= doubts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NOTHING: [usize; 3] = [1; 3];
-
-    fn no_cells() -> Result<f32> {
-        Err(SegmentError::NoCells { shape: NOTHING, min_volume_um3: 0.0 })
-    }
-
-    /// What is answered if sheets and the network find what these functions say, as the share of
-    /// wrong cells among a hundred.
-    fn asked(sheets: fn() -> Result<f32>, network: fn() -> Result<f32>) -> Result<(f32, Witness)> {
-        let find = |asked: Option<&Boundary>| if asked.is_some() { network() } else { sheets() };
-        let labels: Vec<u32> = (1..=100).collect();
-        let verdict = |wrong: &f32| Some(Verdict::new(&labels, &[1.0 - wrong; 100]));
-        asking(&Boundary::shipped()?, find, verdict)
+    /// A hundred cells, of which this share is wrong.
+    fn of_hundred(wrong: &f32) -> Option<Verdict> {
+        Some(Verdict::new(&(1..=100).collect::<Vec<u32>>(), &[1.0 - wrong; 100]))
     }
 
     #[test]
-    fn the_network_is_asked_where_there_are_doubts_and_believed_where_it_has_fewer() {
-        assert_eq!(asked(|| Ok(0.001), || Ok(0.0)).unwrap(), (0.001, Witness::Sheets));
-        assert_eq!(asked(|| Ok(0.2), || Ok(0.1)).unwrap(), (0.1, Witness::Network));
-        assert_eq!(asked(|| Ok(0.2), || Ok(0.3)).unwrap(), (0.2, Witness::Sheets));
-        assert_eq!(asked(|| Ok(0.2), no_cells).unwrap(), (0.2, Witness::Sheets));
-        assert_eq!(asked(no_cells, || Ok(0.3)).unwrap(), (0.3, Witness::Network));
+    fn the_network_is_asked_where_a_cell_is_in_doubt_or_none_was_found() {
+        assert_eq!(doubts(&Ok(0.001), of_hundred), None);
+        assert!((doubts(&Ok(0.2), of_hundred).unwrap() - 0.2).abs() < 1e-6);
+        let no_cells = SegmentError::NoCells { shape: [1; 3], min_volume_um3: 0.0 };
+        assert_eq!(doubts(&Err(no_cells), of_hundred), Some(f64::INFINITY));
+        assert_eq!(doubts(&Err(SegmentError::Constant { value: 0.0 }), of_hundred), None);
     }
 
     #[test]
-    fn what_no_network_can_mend_is_an_error_at_once() {
-        assert!(matches!(asked(no_cells, no_cells), Err(SegmentError::NoCells { .. })));
-        let constant = asked(|| Err(SegmentError::Constant { value: 0.0 }), || Ok(0.0));
-        assert!(matches!(constant, Err(SegmentError::Constant { .. })));
+    fn the_network_is_believed_where_it_has_no_more_doubts() {
+        assert!(mends(&Ok(0.1), of_hundred, 0.2) && mends(&Ok(0.3), of_hundred, f64::INFINITY));
+        assert!(!mends(&Ok(0.3), of_hundred, 0.2));
+        let none = SegmentError::NoCells { shape: [1; 3], min_volume_um3: 0.0 };
+        assert!(!mends(&Err(none), of_hundred, f64::INFINITY));
     }
 }

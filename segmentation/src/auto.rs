@@ -4,24 +4,31 @@
 //! watershed cuts the image into far more regions than cells; regions part only where a sheet lies in
 //! the face between them ([`Partition`]); what is far larger than a cell is background.
 
-use primordia_data::{Labels, Volume};
+use ndarray::{Array3, Axis, s};
+use primordia_data::{Labels, Volume, VoxelSize};
 use rayon::prelude::*;
 
+use crate::block::{Block, whole};
 use crate::confidence::CellEvidence;
 use crate::error::{Result, SegmentError};
-use crate::gaussian::gaussian;
+use crate::evidence::Evidence;
+use crate::gaussian::{gaussian, gaussian_reach};
 use crate::guide::Guide;
 use crate::hartmann2020::finite_range;
 use crate::merge::{Face, Merged, RegionGraph, absorb, merge_guided};
 use crate::multicut::multicut_guided;
-use crate::network::Boundary;
+use crate::network::{Boundary, Light, add_to, evened};
 use crate::nuclei::{Nuclei, Rooms};
-use crate::refine::FullGrid;
-use crate::regions::{local_minima, region_graph};
-use crate::resample::{factors_up_to, shrink};
-use crate::segmentation::{Segmentation, Threshold, label_sizes, rename};
-use crate::sheet::{SheetFilter, SheetScale, Sheets};
-use crate::strength::{NoiseMap, choose_width, even_out};
+use crate::refine::{FullGrid, SmallSheets, mark_cores};
+use crate::regions::{Part, Seams, minima};
+use crate::resample::{Enlarged, coarse_size, divide, factors_up_to, over, put, shrink};
+use crate::segmentation::{Segmentation, Threshold, rename};
+use crate::sheet::{SheetFilter, SheetScale, Sheets, direction_reach, directions};
+use crate::shrunken::Shrunken;
+use crate::strength::{
+    CoarseSums, RawSheets, Strength, WIDTH_STEP, choose_width, coarse_factors, noise_gain, usual,
+};
+use crate::tiles::Cut;
 use crate::volumes::Volumes;
 use crate::watershed::flood;
 
@@ -43,11 +50,11 @@ pub struct Auto {
 /// How regions of the over-segmentation become cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Partition {
-    /// The two with the least mean evidence on their common face first ([`crate::merge_by_average`]): on phantoms the
+    /// The two with the least mean evidence on their common face first ([`merge_by_average`]): on phantoms the
     /// better one.
     #[default]
     Average,
-    /// All faces at once ([`crate::multicut()`]).
+    /// All faces at once ([`multicut`]).
     Multicut,
 }
 
@@ -88,7 +95,7 @@ impl Default for Auto {
 }
 
 impl Auto {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let all = [
             ("membrane_um", self.membrane_um),
             ("min_volume_um3", self.min_volume_um3),
@@ -164,12 +171,13 @@ fn by_sheets<T>(
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    let width_um = sheet_width(membrane, params)?;
-    let factors = factors_up_to(membrane, width_um);
-    let image = shrink(membrane, factors, Into::into)?;
-    let range = finite_range(&image)?;
-    let mut sheets = sheets(image, SheetScale::for_width(width_um))?;
-    cells(&FullGrid { image: membrane, factors, range, width_um }, &mut sheets, params, nuclei)
+    let grid = Grid::of(membrane, params)?;
+    let (factors, width_um) = (factors_up_to(membrane, grid.width_um), grid.width_um);
+    let image = grid.image_with(membrane, factors)?;
+    let range = image.range()?;
+    let sheets = sheets(&image, SheetScale::for_width(width_um), range)?;
+    drop(image);
+    cells(&FullGrid { image: membrane, factors, range, width_um }, sheets, params, nuclei)
 }
 
 fn by_network<T>(
@@ -181,71 +189,131 @@ fn by_network<T>(
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    let width_um = sheet_width(membrane, params)?;
-    let factors = factors_up_to(membrane, params.membrane_um);
-    let image = shrink(membrane, factors, Into::into)?;
-    let range = finite_range(&image)?;
-    let learned = network.evidence(&image)?;
+    let Grid { image, width_um } = Grid::of(membrane, params)?;
+    let (factors, grid, range) = (image.factors(), image.grid(), image.range()?);
     let scale = SheetScale::for_width(width_um);
-    let mut sheets = sheets(image, scale)?;
-    sheets.directions = SheetFilter::new(&learned, scale)?.everywhere().directions;
-    if let Some(evidence) = sheets.evidence.voxels_mut().as_slice_mut() {
-        let both = evidence.par_iter_mut().zip(learned.as_slice());
-        both.for_each(|(sheet, learned)| *sheet = 0.5 * (sheet.min(1.5) + learned) / AGREED);
+    let mut evidence = sheets(&image, scale, range)?.evidence;
+    let light = Light::new(&Volume::new(image.block(&whole(grid.0))?, grid.1)?)?;
+    let mut learned = Volume::new(Array3::zeros(grid.0), grid.1)?;
+    let read = |block: &Block| image.block(block);
+    network.add_probability(grid, &light, read, |block, answer| {
+        add_to(&mut learned, block, &answer);
+        Ok(())
+    })?;
+    drop(image);
+    let learned = evened(learned)?;
+    agree(&mut evidence, learned.as_slice());
+    let mut sheets = Sheets { evidence, directions: Volume::new(Array3::default(grid.0), grid.1)? };
+    let cut = Cut { reach: direction_reach(scale, grid.1), step: [1; 3] };
+    for tile in cut.small_tiles(grid.0) {
+        let found = tile.with(&learned, |part| directions(part, &tile.part().core, scale))?;
+        put(&mut sheets.directions, tile.from(), &found);
     }
     drop(learned);
-    cells(&FullGrid { image: membrane, factors, range, width_um }, &mut sheets, params, nuclei)
+    cells(&FullGrid { image: membrane, factors, range, width_um }, sheets, params, nuclei)
+}
+
+/// What both witnesses say together, as a share of what is usual.
+pub(crate) fn agree(sheets: &mut Volume<Evidence>, learned: &[f32]) {
+    if let Some(sheets) = sheets.voxels_mut().as_slice_mut() {
+        sheets.par_iter_mut().zip(learned).for_each(|(sheet, learned)| {
+            *sheet = Evidence::new(0.5 * (sheet.value().min(1.5) + learned) / AGREED);
+        });
+    }
 }
 
 /// The cells that sheets in the shrunken image enclose.
 fn cells<T>(
     grid: &FullGrid<'_, T>,
-    sheets: &mut Sheets,
+    mut sheets: Sheets,
     params: &Auto,
     nuclei: Option<&Nuclei>,
 ) -> Result<Segmentation>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    let rooms = match nuclei.filter(|nuclei| !nuclei.all().is_empty()) {
-        Some(nuclei) => {
-            let membranes = shrink(grid.image, grid.factors, Into::into)?;
-            let rooms = Rooms::new(nuclei, &membranes, &sheets.evidence)?;
-            rooms.draw_walls(sheets);
-            Some(rooms)
-        }
-        None => None,
-    };
-    let (mut labels, graph) = over_segment(sheets, grid.width_um, rooms.as_ref())?;
-    let guide = rooms.map_or_else(Guide::default, |rooms| rooms.guide(&labels, graph.n_regions()));
-    tracing::debug!(n_regions = graph.n_regions(), grid.width_um, ?grid.factors, "over-segmented");
-    let assumed = assumed(grid.width_um);
-    let cells = Cells::new(&mut labels, &graph, &guide, assumed, params);
-    if cells.evidence.is_empty() {
-        return Err(SegmentError::NoCells {
-            shape: grid.image.shape(),
-            min_volume_um3: params.min_volume_um3,
-        });
+    let rooms = with_walls(grid, &mut sheets, nuclei)?;
+    let (mut labels, n_regions) = over_segment(&sheets, grid.width_um, rooms.as_ref())?;
+    let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
+    let mut seams = Seams::default();
+    seams.add(&labels, &sheets, &whole(shape));
+    let guide = rooms.map_or_else(Guide::default, |rooms| rooms.guide(&labels, n_regions));
+    let mut regions = Regions::new(n_regions);
+    regions.add(&labels, &Part::whole(shape), shape);
+    let mut sheets = SmallSheets::from(sheets);
+    if grid.factors == [1; 3] {
+        sheets.evidence = None; // nobody asks, and memory is needed
     }
-    let labels = grid.enlarge(&labels, sheets)?;
+    let graph = seams.graph(n_regions);
+    let full = (grid.image.shape(), voxel_size);
+    let cells = Cells::new(&regions, &graph, &guide, full, grid.width_um, params)?;
+    drop((regions, graph, guide));
+    rename(&mut labels, &cells.names);
+    let mut has_core = vec![false; cells.evidence.len() + 1];
+    mark_cores(&labels, &whole(shape), &mut has_core);
+    let labels = grid.enlarge(labels, sheets, &has_core)?;
     let threshold = Threshold { level: params.parting, tried: Vec::new() };
     Ok(Segmentation { labels: Labels::new(labels), evidence: Some(cells.evidence), threshold })
 }
 
-/// Far more regions than cells, but one for each nucleus, and their graph.
+/// The rooms of nuclei, if there are any, whose walls become weak sheets.
+fn with_walls<'n, T>(
+    grid: &FullGrid<'_, T>,
+    sheets: &mut Sheets,
+    nuclei: Option<&'n Nuclei>,
+) -> Result<Option<Rooms<'n>>>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
+    let Some(nuclei) = nuclei.filter(|nuclei| !nuclei.all().is_empty()) else { return Ok(None) };
+    let membranes = shrink(grid.image, grid.factors, Into::into)?;
+    let rooms = Rooms::new(nuclei, &membranes, &sheets.evidence)?;
+    rooms.draw_walls(sheets);
+    Ok(Some(rooms))
+}
+
+/// Far more regions than cells, but one for each nucleus, and their number.
 fn over_segment(
     sheets: &Sheets,
     width_um: f64,
     rooms: Option<&Rooms<'_>>,
-) -> Result<(Volume<u32>, RegionGraph)> {
-    let mut seeds = local_minima(&gaussian(&sheets.evidence, [SEED_WIDTHS * width_um; 3])?);
-    if let Some(rooms) = rooms {
-        rooms.plant(&mut seeds, &sheets.evidence);
+) -> Result<(Volume<u32>, usize)> {
+    let shape = sheets.evidence.shape();
+    let cut = Cut { reach: seed_reach(sheets.evidence.voxel_size(), width_um), step: [1; 3] };
+    let mut all = Vec::new();
+    for tile in cut.small_tiles(shape) {
+        let part = tile.part();
+        let found = tile.with(&sheets.evidence, |evidence| seeds(evidence, &part, width_um))?;
+        all.extend(found.into_iter().map(|at| part.in_whole(at)));
     }
-    let n_regions = seeds.as_slice().par_iter().copied().max().unwrap_or(0) as usize;
-    let labels = flood(levels(&sheets.evidence), seeds)?;
-    let graph = region_graph(&labels, sheets, n_regions);
-    Ok((labels, graph))
+    all.sort_unstable(); // in the order of memory
+    let mut labels = sheets.evidence.blank::<u32>();
+    for (number, &at) in (1..).zip(&all) {
+        labels.voxels_mut()[at] = number;
+    }
+    let mut n_regions = all.len();
+    drop(all);
+    if let Some(rooms) = rooms {
+        rooms.plant(&mut labels, &sheets.evidence);
+        n_regions = labels.as_slice().par_iter().copied().max().unwrap_or(0) as usize;
+    }
+    Ok((flood(&sheets.evidence, labels)?, n_regions))
+}
+
+/// Where the flood begins: at the minima of the smoothed evidence, among the voxels asked for.
+pub(crate) fn seeds(
+    evidence: &Volume<Evidence>,
+    part: &Part,
+    width_um: f64,
+) -> Result<Vec<[usize; 3]>> {
+    let values = evidence.voxels().mapv(Evidence::value);
+    let values = Volume::new(values, evidence.voxel_size())?;
+    Ok(minima(&gaussian(&values, [SEED_WIDTHS * width_um; 3])?, part))
+}
+
+/// How many voxels (z, y, x) away the furthest voxels are that decide whether a voxel is a seed.
+pub(crate) fn seed_reach(voxel_size: VoxelSize, width_um: f64) -> [usize; 3] {
+    gaussian_reach(voxel_size, SEED_WIDTHS * width_um).map(|reach| reach + 1)
 }
 
 /// What is assumed of a face before it is looked at: a piece of weak sheet, some three widths wide.
@@ -255,61 +323,177 @@ fn assumed(width_um: f64) -> Face {
     Face { evidence: EVIDENCE * area_um2, area_um2 }
 }
 
-/// How wide the image shows its sheets, after a look at parameters and values.
-fn sheet_width<T>(membrane: &Volume<T>, params: &Auto) -> Result<f64>
-where
-    T: Copy + Into<f32> + Send + Sync,
-{
-    params.check()?;
-    finite_range(membrane)?;
-    let membrane_um = params.membrane_um;
-    let factors = factors_up_to(membrane, membrane_um);
-    let image = shrink(membrane, factors, Into::into)?;
-    let side_um = image.voxel_size().um().into_iter().fold(f64::INFINITY, f64::min);
-    let least_um = membrane_um.max(1.1 * side_um);
-    choose_width(&image, &[1.0, 1.5, 2.2, 3.2].map(|factor| factor * least_um))
+/// The widths at which sheets may be looked for, narrowest first, in an image of merged voxels.
+pub(crate) fn widths_um(params: &Auto, voxel_size: VoxelSize) -> [f64; 4] {
+    let side_um = voxel_size.um().into_iter().fold(f64::INFINITY, f64::min);
+    let least_um = params.membrane_um.max(1.1 * side_um);
+    [1.0, 1.5, 2.2, 3.2].map(|factor| factor * least_um)
 }
 
-/// The evidence for sheets, as a share of what is usual nearby.
-fn sheets(image: Volume<f32>, scale: SheetScale) -> Result<Sheets> {
-    let filter = SheetFilter::new(&image, scale)?;
-    let mut sheets = filter.everywhere();
-    let noise = NoiseMap::new(&image, &filter, scale)?;
-    drop((image, filter));
-    even_out(&mut sheets.evidence, &noise, 20.0 * scale.fine_um)?;
+/// Tiles in which the strength of sheets is looked at.
+pub(crate) fn width_cut(scale: SheetScale, voxel_size: VoxelSize) -> Cut {
+    Cut { reach: SheetFilter::reach(scale, voxel_size), step: [WIDTH_STEP; 3] }
+}
+
+/// The image in which sheets are looked for.
+struct Grid<'a, T> {
+    image: Shrunken<'a, T>,
+    /// How wide the image shows its sheets.
+    width_um: f64,
+}
+
+impl<'a, T: Copy + Into<f32> + Send + Sync> Grid<'a, T> {
+    /// After a look at parameters and values.
+    fn of(membrane: &'a Volume<T>, params: &Auto) -> Result<Self> {
+        params.check()?;
+        finite_range(membrane)?;
+        let image = Shrunken::new(membrane, factors_up_to(membrane, params.membrane_um))?;
+        let (shape, voxel_size) = image.grid();
+        let n_voxels = shape.iter().product();
+        let widths_um = widths_um(params, voxel_size);
+        let over_noise = widths_um.map(|width_um| {
+            let scale = SheetScale::for_width(width_um);
+            let mut strength = Strength::default();
+            for tile in width_cut(scale, voxel_size).small_tiles(shape) {
+                let core = tile.part().core;
+                image.with(&tile, |part| strength.add(part, &core, scale, WIDTH_STEP))?;
+            }
+            Ok(strength.over_noise(n_voxels, noise_gain(voxel_size, scale)?))
+        });
+        let over_noise = over_noise.into_iter().collect::<Result<Vec<_>>>()?;
+        Ok(Self { width_um: choose_width(&widths_um, &over_noise), image })
+    }
+
+    /// The image of other merged voxels.
+    fn image_with(self, membrane: &'a Volume<T>, factors: [usize; 3]) -> Result<Shrunken<'a, T>> {
+        if self.image.factors() == factors {
+            return Ok(self.image);
+        }
+        drop(self.image);
+        Shrunken::new(membrane, factors)
+    }
+}
+
+/// The evidence for sheets, as a share of what is usual nearby; `range` is that of the image.
+fn sheets<T>(image: &Shrunken<'_, T>, scale: SheetScale, range: (f32, f32)) -> Result<Sheets>
+where
+    T: Copy + Into<f32> + Sync,
+{
+    let (shape, voxel_size) = image.grid();
+    let factors = usual_factors((shape, voxel_size), scale);
+    let unit = range.1 - range.0;
+    let coarse = [0, 1, 2].map(|axis| shape[axis].div_ceil(factors[axis]));
+    let mut sheets = Sheets {
+        evidence: Volume::new(Array3::default(shape), voxel_size)?,
+        directions: Volume::new(Array3::default(shape), voxel_size)?,
+    };
+    let mut roughness = Volume::new(Array3::zeros(coarse), coarse_size(voxel_size, factors)?)?;
+    let cut = Cut { reach: SheetFilter::reach(scale, voxel_size), step: factors };
+    for tile in cut.small_tiles(shape) {
+        let core = tile.part().core;
+        let raw = image.with(&tile, |part| RawSheets::new(part, &core, scale, unit, factors))?;
+        put(&mut sheets.evidence, tile.from(), &raw.sheets.evidence);
+        put(&mut sheets.directions, tile.from(), &raw.sheets.directions);
+        put(&mut roughness, over(tile.from(), factors), &raw.roughness);
+    }
+    let sums = CoarseSums::new(&sheets.evidence, factors, Evidence::value)?;
+    let usual = usual_evidence(&sums, &roughness, voxel_size, scale)?;
+    even_out(&mut sheets.evidence, [0; 3], &Enlarged::new(&usual, factors));
     Ok(sheets)
 }
 
-/// Evidence in whole steps, for the flood.
-fn levels(evidence: &Volume<f32>) -> Volume<u16> {
-    const PER_UNIT: f32 = 512.0;
-    evidence.map(|&value| (value * PER_UNIT).min(4095.0) as u16)
+/// How many voxels become one of the grid on which it is found out what evidence is usual.
+pub(crate) fn usual_factors(grid: ([usize; 3], VoxelSize), scale: SheetScale) -> [usize; 3] {
+    coarse_factors(grid, usual_um(scale))
+}
+
+fn usual_um(scale: SheetScale) -> f64 {
+    20.0 * scale.fine_um
+}
+
+/// What evidence is divided by.
+pub(crate) fn usual_evidence(
+    sums: &CoarseSums,
+    roughness: &Volume<f32>,
+    voxel_size: VoxelSize,
+    scale: SheetScale,
+) -> Result<Volume<f32>> {
+    usual(sums, roughness, noise_gain(voxel_size, scale)?, usual_um(scale))
+}
+
+/// Divides the evidence in a part of an image, which begins at voxel `from`, by what is usual.
+pub(crate) fn even_out(evidence: &mut Volume<Evidence>, from: [usize; 3], usual: &Enlarged<'_>) {
+    divide(evidence, from, usual, |value, usual| Evidence::new(value.value() / usual));
+}
+
+/// What is known of each of the regions `1..=n`.
+pub(crate) struct Regions {
+    n_voxels: Vec<u64>,
+    /// The area on the border of the image.
+    border_um2: Vec<f64>,
+}
+
+impl Regions {
+    pub(crate) fn new(n_regions: usize) -> Self {
+        Self { n_voxels: vec![0; n_regions], border_um2: vec![0.0; n_regions] }
+    }
+
+    /// Adds the voxels asked for of a part of an image of some shape.
+    pub(crate) fn add(&mut self, labels: &Volume<u32>, part: &Part, shape: [usize; 3]) {
+        let core = part.core.clone();
+        let [z, y, x] = core.clone();
+        let voxels = labels.voxels().slice(s![z, y, x]);
+        for row in voxels.rows() {
+            row.iter()
+                .filter(|label| **label > 0)
+                .for_each(|&label| self.n_voxels[label as usize - 1] += 1);
+        }
+        for axis in 0..3 {
+            let first = part.from[axis] + core[axis].start;
+            let area_um2 = labels.voxel_size().face_area_um2(axis);
+            for at in [0, shape[axis] - 1] {
+                if !(first..first + core[axis].len()).contains(&at) {
+                    continue;
+                }
+                let border = voxels.index_axis(Axis(axis), at - first);
+                for &label in border.iter().filter(|label| **label > 0) {
+                    self.border_um2[label as usize - 1] += area_um2;
+                }
+            }
+        }
+    }
 }
 
 /// The cells among the merged regions.
-struct Cells {
-    evidence: Vec<CellEvidence>,
+pub(crate) struct Cells {
+    pub(crate) evidence: Vec<CellEvidence>,
+    /// The cell `1..=n` of each region, or 0: first 0, then those of the regions `1..`.
+    pub(crate) names: Vec<u32>,
 }
 
 impl Cells {
-    /// Joins crumbs, clears background, and numbers the cells `1..=n` in `labels`.
-    fn new(
-        labels: &mut Volume<u32>,
+    /// Joins regions, then crumbs; what is left is a cell or background.
+    ///
+    /// # Errors
+    /// [`SegmentError::NoCells`] in an image of some shape.
+    pub(crate) fn new(
+        regions: &Regions,
         graph: &RegionGraph,
         guide: &Guide<'_>,
-        assumed: Face,
+        grid: ([usize; 3], VoxelSize),
+        width_um: f64,
         params: &Auto,
-    ) -> Self {
-        let n_regions = graph.n_regions();
-        let voxel_um3 = labels.voxel_size().volume_um3();
-        let sizes = label_sizes(labels, n_regions as u32);
-        let region_um3: Vec<f64> = sizes[1..].iter().map(|&n| n as f64 * voxel_um3).collect();
-        let border = border_areas(labels, n_regions);
+    ) -> Result<Self> {
+        tracing::debug!(n_regions = graph.n_regions(), width_um, "over-segmented");
+        let assumed = assumed(width_um);
+        let voxel_um3 = grid.1.volume_um3();
+        let region_um3: Vec<f64> = regions.n_voxels.iter().map(|&n| n as f64 * voxel_um3).collect();
+        let border = &regions.border_um2;
         let joining = |volumes: &Volumes| {
             let partition = params.partition;
             let merged = partition.of(graph, (params.parting, assumed), guide, volumes);
             let joined = graph.grouped(&merged.groups, merged.n_groups());
-            let extent = Extent::new(&merged, &region_um3, &border, &joined);
+            let extent = Extent::new(&merged, &region_um3, border, &joined);
             let nuclei = guide.grouped(&merged.groups, merged.n_groups());
             let usual_um3 = nuclei
                 .usual(&extent.volume_um3)
@@ -320,7 +504,9 @@ impl Cells {
         let (merged, joined, first, nuclei, usual_um3) =
             if params.partition == Partition::Average && !guide.has_any() {
                 // How large cells are is known once regions have been joined: then they are joined again, by that.
-                joining(&Volumes::new(region_um3.clone(), once.4))
+                let usual_um3 = once.4;
+                drop(once); // memory is needed
+                joining(&Volumes::new(region_um3.clone(), usual_um3))
             } else {
                 once // nuclei tell that better, and the multicut has no order of joining
             };
@@ -337,7 +523,7 @@ impl Cells {
             },
         ));
         let joined = graph.grouped(&merged.groups, merged.n_groups());
-        let extent = Extent::new(&merged, &region_um3, &border, &joined);
+        let extent = Extent::new(&merged, &region_um3, border, &joined);
         let nuclei = guide.grouped(&merged.groups, merged.n_groups());
         let seen = evidence_of(graph, &merged, &joined, &nuclei, assumed);
         let mut evidence = Vec::new();
@@ -354,11 +540,14 @@ impl Cells {
                 evidence.len() as u32
             })
             .collect();
-        let names: Vec<u32> = std::iter::once(0)
+        if evidence.is_empty() {
+            let min_volume_um3 = params.min_volume_um3;
+            return Err(SegmentError::NoCells { shape: grid.0, min_volume_um3 });
+        }
+        let names = std::iter::once(0)
             .chain(merged.groups.iter().map(|&group| cell[group as usize]))
             .collect();
-        rename(labels, &names);
-        Self { evidence }
+        Ok(Self { evidence, names })
     }
 }
 
@@ -452,23 +641,6 @@ impl Extent {
         let volume = self.volume_um3[group];
         volume > 10.0 * usual_um3 || (volume > 4.0 * usual_um3 && self.border_share(group) > 0.35)
     }
-}
-
-/// The area in µm² that each of the regions `1..=n_regions` has on the border of the image.
-fn border_areas(labels: &Volume<u32>, n_regions: usize) -> Vec<f64> {
-    let mut areas = vec![0.0; n_regions];
-    for axis in 0..3 {
-        let voxels = labels.voxels();
-        let last = labels.shape()[axis] - 1;
-        for at in [0, last] {
-            for &label in
-                voxels.index_axis(ndarray::Axis(axis), at).iter().filter(|label| **label > 0)
-            {
-                areas[label as usize - 1] += labels.voxel_size().face_area_um2(axis);
-            }
-        }
-    }
-    areas
 }
 
 #[cfg(test)]

@@ -33,6 +33,10 @@ pub enum SegmentError {
     NoCells { shape: [usize; 3], min_volume_um3: f64 },
     #[error("{voxels} voxels are more than the {most} that fit in one piece; crop the image")]
     TooLarge { voxels: usize, most: usize },
+    #[error(
+        "{} MB of memory are too few: at least {} MB are needed; allow more, or crop the image", max_bytes / MEGABYTE, needed.div_ceil(MEGABYTE)
+    )]
+    Memory { max_bytes: u64, needed: u64 },
     #[error("the truth has no cells (every label is 0): nothing to score against")]
     NoTruth,
     #[error(
@@ -70,3 +74,6 @@ pub enum SegmentError {
     #[error(transparent)]
     Data(#[from] DataError),
 }
+
+/// Rounded up, so that what an error asks for suffices.
+const MEGABYTE: u64 = 1_000_000;

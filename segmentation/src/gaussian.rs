@@ -1,8 +1,10 @@
 //! Gaussian smoothing, axis after axis, in pieces that fit the cache.
 
-use ndarray::Axis;
+use std::ops::Range;
+
 use ndarray::parallel::prelude::*;
-use primordia_data::Volume;
+use ndarray::{Array3, Axis};
+use primordia_data::{Volume, VoxelSize};
 use rayon::prelude::ParallelSliceMut;
 
 use crate::error::{Result, SegmentError};
@@ -24,7 +26,7 @@ pub fn gaussian_bytes(volume: &Volume<u8>, sigma_voxels: f64) -> Result<Volume<u
         let wanted = "positive and at most 1000 voxels";
         return Err(SegmentError::Parameter { name: "sigma_voxels", value: sigma_voxels, wanted });
     }
-    Ok(smooth(volume, [sigma_voxels; 3]))
+    smooth(volume, [sigma_voxels; 3], 0..volume.shape()[0])
 }
 
 /// Smooths with standard deviations of `sigma_um` (z, y, x; in µm); 0 leaves an axis as it is.
@@ -33,13 +35,31 @@ pub fn gaussian_bytes(volume: &Volume<u8>, sigma_voxels: f64) -> Result<Volume<u
 /// # Errors
 /// [`SegmentError::Parameter`] unless all are between 0 and 1000 voxels.
 pub fn gaussian(volume: &Volume<f32>, sigma_um: [f64; 3]) -> Result<Volume<f32>> {
+    gaussian_planes(volume, sigma_um, 0..volume.shape()[0])
+}
+
+/// Some planes across z of what [`gaussian`] makes of an image.
+pub(crate) fn gaussian_planes(
+    volume: &Volume<f32>,
+    sigma_um: [f64; 3],
+    planes: Range<usize>,
+) -> Result<Volume<f32>> {
     let side_um = volume.voxel_size().um();
     let sigma_voxels = [0, 1, 2].map(|axis| sigma_um[axis] / side_um[axis]);
     if let Some(&value) = sigma_voxels.iter().find(|sigma| !(**sigma >= 0.0 && **sigma <= 1000.0)) {
         let wanted = "between 0 and 1000 voxels";
         return Err(SegmentError::Parameter { name: "sigma_um, in voxels,", value, wanted });
     }
-    Ok(smooth(volume, sigma_voxels))
+    smooth(volume, sigma_voxels, planes)
+}
+
+/// How many voxels (z, y, x) away the furthest voxels are that count for a voxel of the smooth image.
+pub(crate) fn gaussian_reach(voxel_size: VoxelSize, sigma_um: f64) -> [usize; 3] {
+    voxel_size.um().map(|side_um| radius(sigma_um / side_um))
+}
+
+fn radius(sigma_voxels: f64) -> usize {
+    (TRUNCATE * sigma_voxels + 0.5) as usize
 }
 
 /// A kind of voxel. All are summed as f32; how good that is depends on what they become again.
@@ -122,7 +142,7 @@ struct Kernel {
 
 impl Kernel {
     fn new(sigma: f64) -> Self {
-        let radius = (TRUNCATE * sigma + 0.5) as i32;
+        let radius = radius(sigma) as i32;
         let gauss = |step: i32| {
             if sigma > 0.0 { (-0.5 / (sigma * sigma) * f64::from(step * step)).exp() } else { 1.0 }
         };
@@ -167,12 +187,16 @@ fn sum_as_numpy(values: &[f64]) -> f64 {
     rest.iter().fold(((a + b) + (c + d)) + ((e + f) + (g + h)), |sum, value| sum + value)
 }
 
-fn smooth<T: Sample>(volume: &Volume<T>, sigma_voxels: [f64; 3]) -> Volume<T> {
+fn smooth<T: Sample>(
+    volume: &Volume<T>,
+    sigma_voxels: [f64; 3],
+    planes: Range<usize>,
+) -> Result<Volume<T>> {
     let [along_z, along_y, along_x] = sigma_voxels.map(Kernel::new);
-    let mut out = smooth_along_z(volume, &along_z);
+    let mut out = smooth_along_z(volume, &along_z, planes);
     let [_, n_y, n_x] = volume.shape();
     let room = || (Lines::default(), vec![T::default(); n_y * n_x]);
-    if let Some(out) = out.voxels_mut().as_slice_mut() {
+    if let Some(out) = out.as_slice_mut() {
         out.par_chunks_mut(n_y * n_x).for_each_init(room, |(lines, turned), plane| {
             vectorized(
                 #[inline(always)]
@@ -180,17 +204,21 @@ fn smooth<T: Sample>(volume: &Volume<T>, sigma_voxels: [f64; 3]) -> Volume<T> {
             );
         });
     }
-    out
+    Ok(Volume::new(out, volume.voxel_size())?)
 }
 
-fn smooth_along_z<T: Sample>(volume: &Volume<T>, kernel: &Kernel) -> Volume<T> {
+/// Some planes of a volume, smooth along z alone.
+fn smooth_along_z<T: Sample>(
+    volume: &Volume<T>,
+    kernel: &Kernel,
+    planes: Range<usize>,
+) -> Array3<T> {
     /// Values of y that one thread takes at a time.
     const ROWS: usize = 8;
     let [n_z, n_y, n_x] = volume.shape();
     let voxels = volume.as_slice();
-    let mut out = volume.blank();
-    let mut whole = out.voxels_mut();
-    let blocks = whole.axis_chunks_iter_mut(Axis(1), ROWS).into_par_iter();
+    let mut out = Array3::from_elem((planes.len(), n_y, n_x), T::default());
+    let blocks = out.axis_chunks_iter_mut(Axis(1), ROWS).into_par_iter();
     blocks.enumerate().for_each_init(Lines::default, |lines, (block, mut block_out)| {
         for (y, mut out) in (block * ROWS..).zip(block_out.axis_iter_mut(Axis(1))) {
             let row = |z: usize| &voxels[(z * n_y + y) * n_x..][..n_x];
@@ -201,7 +229,7 @@ fn smooth_along_z<T: Sample>(volume: &Volume<T>, kernel: &Kernel) -> Volume<T> {
             };
             vectorized(
                 #[inline(always)]
-                || lines.smooth_across(row, n_z, kernel, put),
+                || lines.smooth_across((row, n_z), planes.clone(), kernel, put),
             );
         }
     });
@@ -238,7 +266,8 @@ impl Lines {
         turned: &mut [T],
     ) {
         let row = |y: usize| &plane[y * n_x..][..n_x];
-        self.smooth_across(row, plane.len() / n_x, along_y, |y, x, smooth| {
+        let n_y = plane.len() / n_x;
+        self.smooth_across((row, n_y), 0..n_y, along_y, |y, x, smooth| {
             turned[y * n_x + x..][..smooth.len()].copy_from_slice(smooth);
         });
         for (row, out) in turned.chunks_exact(n_x).zip(plane.chunks_exact_mut(n_x)) {
@@ -246,13 +275,13 @@ impl Lines {
         }
     }
 
-    /// Smooths from row to row, of which there are `n`. Gives pieces of smooth rows to `put`, with the number of
-    /// their row and of their first voxel.
+    /// Smooths from row to row, of which there are `n`. Gives pieces of the smooth rows that are `wanted` to `put`, with the
+    /// number of their row among these and that of their first voxel.
     #[inline(always)]
     fn smooth_across<'a, T: Sample + 'a>(
         &mut self,
-        row: impl Fn(usize) -> &'a [T],
-        n: usize,
+        (row, n): (impl Fn(usize) -> &'a [T], usize),
+        wanted: Range<usize>,
         kernel: &Kernel,
         mut put: impl FnMut(usize, usize, &[T]),
     ) {
@@ -260,14 +289,16 @@ impl Lines {
         let n_x = row(0).len();
         for x in (0..n_x).step_by(LANES) {
             let end = (x + LANES).min(n_x);
-            for first in (0..n).step_by(BLOCK) {
-                let n_lines = BLOCK.min(n - first);
+            for first in wanted.clone().step_by(BLOCK) {
+                let n_lines = BLOCK.min(wanted.end - first);
                 self.values.resize((n_lines + 2 * kernel.radius()) * LANES, 0.0);
                 for (line, values) in self.values.chunks_exact_mut(LANES).enumerate() {
                     let at = (first + line) as isize - kernel.radius() as isize;
                     copy(&row(mirrored(at, n))[x..end], values);
                 }
-                self.weigh(LANES, kernel, |line, smooth| put(first + line, x, &smooth[..end - x]));
+                self.weigh(LANES, kernel, |line, smooth| {
+                    put(first - wanted.start + line, x, &smooth[..end - x]);
+                });
             }
         }
     }
@@ -378,7 +409,6 @@ mod tests {
     use super::*;
     use crate::testing::{any_bytes, on_threads, reference, sized_volume, volume};
     use approx::assert_abs_diff_eq;
-    use ndarray::{Array3, Axis};
     use proptest::prelude::*;
 
     /// Sums of some tens of f32 products of size 1.
@@ -461,6 +491,14 @@ mod tests {
     fn bytes_are_smoothed_as_by_scipy() {
         let image = volume(reference().shape, reference().image);
         assert_eq!(gaussian_bytes(&image, 3.0).unwrap().as_slice(), reference().gaussian_3);
+    }
+
+    #[test]
+    fn some_planes_are_those_of_the_whole() {
+        let image = volume([20, 9, 11], (0..20 * 99).map(|n| (n * n % 251) as f32).collect());
+        let whole = gaussian(&image, [1.3, 0.9, 2.0]).unwrap();
+        let some = gaussian_planes(&image, [1.3, 0.9, 2.0], 3..15).unwrap();
+        assert_eq!(some.as_slice(), &whole.as_slice()[3 * 99..15 * 99]);
     }
 
     #[test]

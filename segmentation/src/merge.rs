@@ -9,7 +9,7 @@ use crate::volumes::Volumes;
 /// on their common face, and its area.
 #[derive(Clone, Debug, Default)]
 pub struct RegionGraph {
-    faces: BTreeMap<(u32, u32), Face>,
+    faces: Vec<((u32, u32), Face)>, // by regions, the lower first, ascending
     n_regions: usize,
 }
 
@@ -38,7 +38,15 @@ impl Face {
 impl RegionGraph {
     /// A graph of regions `0..n_regions` without faces.
     pub fn new(n_regions: usize) -> Self {
-        Self { faces: BTreeMap::new(), n_regions }
+        Self { faces: Vec::new(), n_regions }
+    }
+
+    /// The graph of regions `0..n_regions` with faces between pairs of them, the lower first, ascending.
+    pub(crate) fn of_faces(
+        n_regions: usize,
+        faces: impl Iterator<Item = ((u32, u32), Face)>,
+    ) -> Self {
+        Self { faces: faces.collect(), n_regions }
     }
 
     /// Adds to the face between two different regions.
@@ -50,13 +58,16 @@ impl RegionGraph {
             a != b && (a.max(b) as usize) < self.n_regions,
             "no face between regions {a} and {b}"
         );
-        let sum = self.faces.entry((a.min(b), a.max(b))).or_default();
-        *sum = sum.with(face);
+        let pair = (a.min(b), a.max(b));
+        match self.faces.binary_search_by_key(&pair, |(pair, _)| *pair) {
+            Ok(at) => self.faces[at].1 = self.faces[at].1.with(face),
+            Err(at) => self.faces.insert(at, (pair, face)),
+        }
     }
 
     /// The faces, by regions (lower first), ascending.
     pub fn faces(&self) -> impl Iterator<Item = (u32, u32, Face)> + '_ {
-        self.faces.iter().map(|(&(a, b), &face)| (a, b, face))
+        self.faces.iter().map(|&((a, b), face)| (a, b, face))
     }
 
     /// The number of regions.
@@ -80,14 +91,21 @@ impl RegionGraph {
     /// If `groups` has an entry of `n_groups` or more, or fewer entries than regions.
     #[must_use]
     pub fn grouped(&self, groups: &[u32], n_groups: usize) -> Self {
-        let mut graph = Self::new(n_groups);
-        for (a, b, face) in self.faces() {
+        assert!(groups.iter().all(|&group| (group as usize) < n_groups), "no group {n_groups}");
+        let grouped = self.faces().map(|(a, b, face)| {
             let (a, b) = (groups[a as usize], groups[b as usize]);
-            if a != b {
-                graph.add(a, b, face);
+            ((a.min(b), a.max(b)), face)
+        });
+        let mut faces: Vec<_> = grouped.filter(|((a, b), _)| a != b).collect();
+        faces.sort_by_key(|(pair, _)| *pair); // stable: sums are the same in every run
+        faces.dedup_by(|next, sum| {
+            let is_same = next.0 == sum.0;
+            if is_same {
+                sum.1 = sum.1.with(next.1);
             }
-        }
-        graph
+            is_same
+        });
+        Self { faces, n_regions: n_groups }
     }
 }
 
@@ -158,9 +176,10 @@ impl<'k> Known<'k> {
     fn join(&mut self, gone: u32, kept: u32) -> bool {
         let held = std::mem::take(&mut self.held[gone as usize]);
         let um3 = std::mem::take(&mut self.um3[gone as usize]);
-        let is_more = !held.is_empty() || !self.volumes.are_unknown();
-        add(&mut self.held[kept as usize], held);
-        self.um3[kept as usize] += um3;
+        let kept = kept as usize;
+        let is_more = !held.is_empty() || self.volumes.matter_beyond(self.um3[kept]);
+        add(&mut self.held[kept], held);
+        self.um3[kept] += um3;
         is_more
     }
 }

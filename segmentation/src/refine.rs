@@ -1,10 +1,12 @@
 //! From labels on a shrunken grid to the full grid.
 
-use ndarray::Array3;
-use primordia_data::Volume;
+use ndarray::{Array3, s};
+use primordia_data::{Volume, VoxelSize};
 use rayon::prelude::*;
 
+use crate::block::Block;
 use crate::error::Result;
+use crate::evidence::Evidence;
 use crate::resample::between;
 use crate::sheet::Sheets;
 use crate::stencil::{Direction, Stencils};
@@ -24,15 +26,38 @@ pub(crate) struct FullGrid<'a, T> {
     pub(crate) width_um: f64,
 }
 
+/// The sheets of a shrunken image.
+pub(crate) struct SmallSheets {
+    /// Needed only where voxels were merged.
+    pub(crate) evidence: Option<Volume<Evidence>>,
+    directions: Volume<Direction>,
+}
+
+impl From<Sheets> for SmallSheets {
+    fn from(sheets: Sheets) -> Self {
+        Self { evidence: Some(sheets.evidence), directions: sheets.directions }
+    }
+}
+
 impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     /// The labels (0 is background) of the shrunken image on the full grid.
     ///
     /// Where a block and all blocks around it have one label, so have their voxels. Elsewhere borders
     /// lie where the image is brightest, averaged along the `sheets` of the shrunken image: a flood
     /// meets there.
-    pub(crate) fn enlarge(&self, small: &Volume<u32>, sheets: &Sheets) -> Result<Volume<u32>> {
-        let labels = self.enlarge_cores(&cores(small))?;
-        let levels = self.brightness(&labels, sheets)?;
+    ///
+    /// `has_core` tells of each label whether it has such blocks anywhere ([`mark_cores`]): labels that have none are
+    /// kept whole.
+    pub(crate) fn enlarge(
+        &self,
+        mut small: Volume<u32>,
+        sheets: SmallSheets,
+        has_core: &[bool],
+    ) -> Result<Volume<u32>> {
+        keep_cores(&mut small, has_core);
+        let labels = if self.factors == [1; 3] { small } else { self.enlarge_cores(&small)? };
+        let levels = self.brightness(&labels, &sheets)?;
+        drop(sheets);
         let mut labels = flood(levels, labels)?;
         if let Some(voxels) = labels.voxels_mut().as_slice_mut() {
             voxels.par_iter_mut().for_each(|label| *label -= 1);
@@ -56,7 +81,7 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     }
 
     /// How bright the sheets are at voxels without label, in steps for the flood; 0 elsewhere.
-    fn brightness(&self, labels: &Volume<u32>, sheets: &Sheets) -> Result<Volume<u16>> {
+    fn brightness(&self, labels: &Volume<u32>, sheets: &SmallSheets) -> Result<Volume<u16>> {
         let shape = self.image.shape();
         let [_, n_y, n_x] = shape;
         let stencils = Stencils::brightness(DISC_WIDTHS * self.width_um, self.image.voxel_size());
@@ -80,8 +105,9 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     }
 
     /// The direction across the strongest sheet of the blocks that a voxel lies between.
-    fn direction(&self, sheets: &Sheets, voxel: [usize; 3]) -> Direction {
-        let shape = sheets.evidence.shape();
+    fn direction(&self, sheets: &SmallSheets, voxel: [usize; 3]) -> Direction {
+        let shape = sheets.directions.shape();
+        let Some(evidence) = &sheets.evidence else { return sheets.directions.voxels()[voxel] };
         let [z, y, x] = [0, 1, 2].map(|axis| {
             let (low, high, share) = between(voxel[axis], self.factors[axis], shape[axis]);
             if share > 0.0 { [low, high] } else { [low; 2] }
@@ -89,9 +115,9 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         let mut strongest = (f32::MIN, 0);
         for row in z.into_iter().flat_map(|z| y.map(|y| (z * shape[1] + y) * shape[2])) {
             for block in x.map(|x| row + x) {
-                let evidence = sheets.evidence.as_slice()[block];
-                if evidence > strongest.0 {
-                    strongest = (evidence, block);
+                let here = evidence.as_slice()[block].value();
+                if here > strongest.0 {
+                    strongest = (here, block);
                 }
             }
         }
@@ -99,46 +125,62 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     }
 }
 
-/// The labels + 1 of voxels whose neighbours have the same, 0 elsewhere; thin labels, without any such
-/// voxel, stay whole.
-fn cores(labels: &Volume<u32>) -> Volume<u32> {
+/// How many blocks (z, y, x) of merged voxels, of a size, away the furthest are that in practice count for a label on the full
+/// grid: the disc, and as far as the flood goes through cells too thin for cores.
+pub(crate) fn refine_reach(voxel_size: VoxelSize, width_um: f64) -> [usize; 3] {
+    const FLOOD_UM: f64 = 4.0;
+    let reach_um = DISC_WIDTHS * width_um + FLOOD_UM;
+    voxel_size.um().map(|side_um| (reach_um / side_um).ceil() as usize + 2)
+}
+
+/// Whether the neighbours of each voxel have its label.
+fn cores(labels: &Volume<u32>) -> Volume<bool> {
     let [n_z, n_y, n_x] = labels.shape();
     let voxels = labels.as_slice();
     let around = |at: usize, n: usize| at.saturating_sub(1)..(at + 2).min(n);
-    let mut cores = labels.map(|_| 0);
+    let mut cores = labels.map(|_| false);
     if let Some(cores) = cores.voxels_mut().as_slice_mut() {
         cores.par_chunks_mut(n_x).enumerate().for_each(|(row, cores)| {
             let (z, y) = (row / n_y, row % n_y);
             for (x, core) in cores.iter_mut().enumerate() {
                 let label = voxels[row * n_x + x];
-                let same = around(z, n_z).all(|z| {
+                *core = around(z, n_z).all(|z| {
                     around(y, n_y).all(|y| {
                         let row = &voxels[(z * n_y + y) * n_x..][..n_x];
                         row[around(x, n_x)].iter().all(|&near| near == label)
                     })
                 });
-                *core = if same { label + 1 } else { 0 };
             }
         });
-        keep_thin(voxels, cores);
     }
     cores
 }
 
-fn keep_thin(labels: &[u32], cores: &mut [u32]) {
-    let most = labels.par_iter().copied().max().unwrap_or(0) as usize;
-    let mut has_core = vec![false; most + 2];
-    cores.iter().for_each(|&core| has_core[core as usize] = true);
-    cores.par_iter_mut().zip(labels).for_each(|(core, &label)| {
-        if !has_core[label as usize + 1] {
-            *core = label + 1;
-        }
-    });
+/// Notes in `has_core`, for each label from 0 on, whether one of its voxels in `block` has only neighbours of that label.
+pub(crate) fn mark_cores(labels: &Volume<u32>, block: &Block, has_core: &mut [bool]) {
+    let [z, y, x] = block.clone();
+    let cores = cores(labels);
+    let part = s![z, y, x];
+    let voxels = labels.voxels();
+    for (&label, &core) in voxels.slice(part).iter().zip(cores.voxels().slice(part)) {
+        has_core[label as usize] |= core;
+    }
+}
+
+/// Makes of labels the labels + 1 of their cores, 0 elsewhere; labels without core stay whole.
+fn keep_cores(labels: &mut Volume<u32>, has_core: &[bool]) {
+    let cores = cores(labels);
+    if let Some(labels) = labels.voxels_mut().as_slice_mut() {
+        labels.par_iter_mut().zip(cores.as_slice()).for_each(|(label, &core)| {
+            *label = if core || !has_core[*label as usize] { *label + 1 } else { 0 };
+        });
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::whole;
     use crate::testing::sized_volume;
 
     /// Two cells with a border where the image is bright; a block is four voxels.
@@ -147,9 +189,10 @@ mod tests {
         let image = sized_volume([1, 1, 48], (0..48).map(row).collect(), [1.0, 1.0, 0.25]);
         let small = sized_volume([1, 1, 12], [[3; 6], [4; 6]].concat(), [1.0; 3]);
         let directions = small.map(|_| Direction::nearest([0.0, 0.0, 1.0]));
-        let sheets = Sheets { evidence: small.map(|_| 1.0), directions };
+        let sheets = Sheets { evidence: small.map(|_| Evidence::new(1.0)), directions };
         let grid = FullGrid { image: &image, factors: [1, 1, 4], range: (1.0, 9.0), width_um: 0.3 };
-        let labels = grid.enlarge(&small, &sheets).unwrap();
+        let labels =
+            grid.enlarge(small, sheets.into(), &[false, false, false, true, true]).unwrap();
         assert!(labels.as_slice().iter().all(|&label| label == 3 || label == 4));
         labels.as_slice().iter().filter(|label| **label == 3).count()
     }
@@ -164,7 +207,11 @@ mod tests {
 
     #[test]
     fn thin_cells_stay() {
-        let small = sized_volume([1, 1, 5], vec![0, 0, 7, 0, 0], [1.0; 3]);
-        assert_eq!(cores(&small).as_slice(), [1, 0, 8, 0, 1]);
+        let mut small = sized_volume([1, 1, 5], vec![0, 0, 2, 0, 0], [1.0; 3]);
+        let mut has_core = [false; 3];
+        mark_cores(&small, &whole(small.shape()), &mut has_core);
+        assert_eq!(has_core, [true, false, false]);
+        keep_cores(&mut small, &has_core);
+        assert_eq!(small.as_slice(), [1, 0, 3, 0, 1]);
     }
 }

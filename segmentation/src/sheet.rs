@@ -6,13 +6,19 @@
 //! either side. Averaging along the sheet but not across it is what keeps dim membranes sharp.
 
 use std::f32::consts::TAU;
+use std::ops::Range;
 
-use primordia_data::Volume;
+use ndarray::Array3;
+use primordia_data::{Volume, VoxelSize};
 use rayon::prelude::*;
 
+use crate::block::{Block, sides};
 use crate::error::Result;
-use crate::gaussian::gaussian;
+use crate::evidence::Evidence;
+use crate::gaussian::{gaussian_planes, gaussian_reach};
+use crate::resample::put;
 use crate::stencil::{Direction, StencilRow, Stencils};
+use crate::tiles::Cut;
 
 /// The sizes of a sheet filter, in µm.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,63 +56,180 @@ impl SheetScale {
 /// # Errors
 /// [`crate::SegmentError::Parameter`] if a size is beyond 1000 voxels or not positive.
 pub fn sheet_evidence(volume: &Volume<f32>, scale: SheetScale) -> Result<Volume<f32>> {
-    Ok(SheetFilter::new(volume, scale)?.everywhere().evidence)
+    let mut evidence = volume.map(|_| 0.0);
+    let cut = Cut { reach: SheetFilter::reach(scale, volume.voxel_size()), step: [1; 3] };
+    for tile in cut.small_tiles(volume.shape()) {
+        let found = tile.with(volume, |part| evidence_in(part, &tile.part().core, scale))?;
+        put(&mut evidence, tile.from(), &found);
+    }
+    Ok(evidence)
+}
+
+/// The evidence in some voxels.
+fn evidence_in(image: &Volume<f32>, core: &Block, scale: SheetScale) -> Result<Volume<f32>> {
+    let [zs, ys, xs] = core;
+    let filter = SheetFilter::new(image, scale);
+    let planes = filter.planes(zs.clone())?;
+    let mut evidence = Array3::zeros(sides(core));
+    if let Some(evidence) = evidence.as_slice_mut() {
+        evidence.par_chunks_mut(xs.len()).enumerate().for_each(|(at, evidence)| {
+            let row = planes.row(zs.start + at / ys.len(), ys.start + at % ys.len());
+            xs.clone().zip(evidence).for_each(|(x, value)| *value = row.at(x).0);
+        });
+    }
+    Ok(Volume::new(evidence, image.voxel_size())?)
 }
 
 /// What the filter finds in an image.
 pub(crate) struct Sheets {
     /// The evidence at each voxel.
-    pub(crate) evidence: Volume<f32>,
+    pub(crate) evidence: Volume<Evidence>,
     /// The direction across the sheet that the voxel may be part of.
     pub(crate) directions: Volume<Direction>,
 }
 
-/// The filter on one image, to be read where wanted.
-pub(crate) struct SheetFilter {
-    fine: Volume<f32>,
-    coarse: Volume<f32>,
+/// What the filter finds in some voxels of an image, and how rough the image is there.
+pub(crate) struct Found {
+    pub(crate) sheets: Sheets,
+    /// The squared difference of each voxel from the image at the fine scale.
+    pub(crate) roughness: Volume<f32>,
+}
+
+/// The filter on one image, to be made ready for some planes at a time.
+pub(crate) struct SheetFilter<'a> {
+    image: &'a Volume<f32>,
+    scale: SheetScale,
     stencils: Stencils,
 }
 
-impl SheetFilter {
-    pub(crate) fn new(volume: &Volume<f32>, scale: SheetScale) -> Result<Self> {
-        let fine = gaussian(volume, [scale.fine_um; 3])?;
-        let coarse = gaussian(volume, [scale.coarse_um; 3])?;
-        Ok(Self { fine, coarse, stencils: Stencils::contrast(scale, volume.voxel_size()) })
+impl<'a> SheetFilter<'a> {
+    pub(crate) fn new(image: &'a Volume<f32>, scale: SheetScale) -> Self {
+        let stencils = Stencils::contrast(scale, image.voxel_size());
+        Self { image, scale, stencils }
     }
 
-    /// The filter along the row at `z` and `y`.
+    /// How many voxels (z, y, x) away the furthest voxels are that count for a voxel's evidence.
+    pub(crate) fn reach(scale: SheetScale, voxel_size: VoxelSize) -> [usize; 3] {
+        let fine = gaussian_reach(voxel_size, scale.fine_um);
+        let coarse = direction_reach(scale, voxel_size);
+        let disc = Stencils::contrast(scale, voxel_size).reach();
+        [0, 1, 2].map(|axis| (fine[axis] + disc[axis]).max(coarse[axis]))
+    }
+
+    /// The filter on some planes across z.
+    pub(crate) fn planes(&self, planes: Range<usize>) -> Result<SheetPlanes<'_>> {
+        let [n_z, ..] = self.image.shape();
+        let with = |reach: usize| planes.start.saturating_sub(reach)..(planes.end + reach).min(n_z);
+        let (fine, coarse) = (with(self.stencils.reach()[0]), with(1));
+        let smooth = |sigma_um, planes| gaussian_planes(self.image, [sigma_um; 3], planes);
+        Ok(SheetPlanes {
+            filter: self,
+            planes,
+            fine_from: fine.start,
+            fine: smooth(self.scale.fine_um, fine)?,
+            coarse_from: coarse.start,
+            coarse: smooth(self.scale.coarse_um, coarse)?,
+        })
+    }
+}
+
+/// The filter on some planes of an image.
+pub(crate) struct SheetPlanes<'a> {
+    filter: &'a SheetFilter<'a>,
+    planes: Range<usize>,
+    fine_from: usize, // the first plane that `fine` holds
+    fine: Volume<f32>,
+    coarse_from: usize,
+    coarse: Volume<f32>,
+}
+
+impl SheetPlanes<'_> {
+    /// The filter along the row at `z` (one of these planes) and `y`.
     pub(crate) fn row(&self, z: usize, y: usize) -> SheetRow<'_> {
+        let fine_z = z - self.fine_from;
         SheetRow {
-            at: [z, y],
+            at: [z - self.coarse_from, y],
             hessian: Hessian::new(&self.coarse),
-            stencils: self.stencils.at_row(self.fine.as_slice(), self.fine.shape(), [z, y]),
+            stencils: self.filter.stencils.at_row(
+                self.fine.as_slice(),
+                self.fine.shape(),
+                [fine_z, y],
+            ),
         }
     }
 
-    /// The evidence at every voxel, and the directions across the sheets.
-    pub(crate) fn everywhere(&self) -> Sheets {
+    /// The squared difference of each voxel along the row at `z` and `y` from the image at the fine scale.
+    pub(crate) fn roughness(&self, z: usize, y: usize) -> impl Iterator<Item = f32> + '_ {
         let [_, n_y, n_x] = self.fine.shape();
-        let mut evidence = self.fine.map(|_| 0.0);
-        let mut directions = self.fine.map(|_| Direction::default());
-        if let (Some(evidence), Some(directions)) =
-            (evidence.voxels_mut().as_slice_mut(), directions.voxels_mut().as_slice_mut())
+        let image = &self.filter.image.as_slice()[(z * n_y + y) * n_x..][..n_x];
+        let fine = &self.fine.as_slice()[((z - self.fine_from) * n_y + y) * n_x..][..n_x];
+        image.iter().zip(fine).map(|(value, smooth)| (value - smooth).powi(2))
+    }
+
+    /// What is found in the rows `ys` and columns `xs` of these planes: evidence and roughness as shares of `unit`, and of its square.
+    pub(crate) fn found(&self, [ys, xs]: [Range<usize>; 2], unit: f32) -> Result<Found> {
+        let (shape, voxel_size) = ([self.planes.len(), ys.len(), xs.len()], self.fine.voxel_size());
+        let mut evidence = Array3::default(shape);
+        let mut directions = Array3::default(shape);
+        let mut roughness = Array3::default(shape);
+        if let (Some(evidence), Some(directions), Some(roughness)) =
+            (evidence.as_slice_mut(), directions.as_slice_mut(), roughness.as_slice_mut())
         {
-            let rows = evidence.par_chunks_mut(n_x).zip(directions.par_chunks_mut(n_x));
-            rows.enumerate().for_each(|(at, (evidence, directions))| {
-                let row = self.row(at / n_y, at % n_y);
-                for (x, (evidence, direction)) in evidence.iter_mut().zip(directions).enumerate() {
-                    (*evidence, *direction) = row.at(x);
+            let per_unit = 1.0 / unit;
+            let rows = evidence
+                .par_chunks_mut(xs.len())
+                .zip(directions.par_chunks_mut(xs.len()))
+                .zip(roughness.par_chunks_mut(xs.len()));
+            rows.enumerate().for_each(|(at, ((evidence, directions), roughness))| {
+                let (z, y) = (self.planes.start + at / ys.len(), ys.start + at % ys.len());
+                let row = self.row(z, y);
+                for (x, (evidence, direction)) in
+                    xs.clone().zip(evidence.iter_mut().zip(directions))
+                {
+                    let found = row.at(x);
+                    (*evidence, *direction) = (Evidence::new(found.0 * per_unit), found.1);
                 }
+                let squares = self.roughness(z, y).skip(xs.start);
+                roughness
+                    .iter_mut()
+                    .zip(squares)
+                    .for_each(|(out, square)| *out = square * per_unit * per_unit);
             });
         }
-        Sheets { evidence, directions }
+        let sheets = Sheets {
+            evidence: Volume::new(evidence, voxel_size)?,
+            directions: Volume::new(directions, voxel_size)?,
+        };
+        Ok(Found { sheets, roughness: Volume::new(roughness, voxel_size)? })
     }
+}
 
-    /// The image at the fine scale.
-    pub(crate) fn fine(&self) -> &Volume<f32> {
-        &self.fine
+/// How many voxels (z, y, x) away the furthest voxels are that count for a direction.
+pub(crate) fn direction_reach(scale: SheetScale, voxel_size: VoxelSize) -> [usize; 3] {
+    gaussian_reach(voxel_size, scale.coarse_um).map(|reach| reach + 1)
+}
+
+/// The directions across the sheets that the voxels in `core` may be part of.
+pub(crate) fn directions(
+    image: &Volume<f32>,
+    core: &Block,
+    scale: SheetScale,
+) -> Result<Volume<Direction>> {
+    let [zs, ys, xs] = core;
+    let around = zs.start.saturating_sub(1)..(zs.end + 1).min(image.shape()[0]);
+    let from = around.start;
+    let coarse = gaussian_planes(image, [scale.coarse_um; 3], around)?;
+    let hessian = Hessian::new(&coarse);
+    let mut directions = Array3::default(sides(core));
+    if let Some(directions) = directions.as_slice_mut() {
+        directions.par_chunks_mut(xs.len()).enumerate().for_each(|(at, row)| {
+            let (z, y) = (zs.start + at / ys.len() - from, ys.start + at % ys.len());
+            for (x, direction) in xs.clone().zip(row) {
+                *direction = Direction::nearest(hessian.at([z, y, x]).extremes().2);
+            }
+        });
     }
+    Ok(Volume::new(directions, image.voxel_size())?)
 }
 
 /// The filter along one row of an image.

@@ -33,6 +33,19 @@ impl Direction {
         (0..(3 * STEPS * STEPS) as u16).map(Self)
     }
 
+    pub(crate) fn bits(self) -> u16 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    /// The unit vectors of all directions, by their bits.
+    pub(crate) fn units() -> Vec<[f32; 3]> {
+        Self::all().map(|direction| direction.unit().map(|part| part as f32)).collect()
+    }
+
     /// The unit vector (z, y, x), positive along its longest axis.
     pub(crate) fn unit(self) -> [f64; 3] {
         let at = usize::from(self.0);
@@ -110,6 +123,11 @@ impl Stencils {
             stencils.starts.push(stencils.taps.len() as u32);
         }
         stencils
+    }
+
+    /// How many voxels (z, y, x) away the furthest voxels are that a stencil reads.
+    pub(crate) fn reach(&self) -> [usize; 3] {
+        self.reach
     }
 
     /// The stencils at the voxels of one row.

@@ -1,5 +1,6 @@
 //! Seeded watershed: floods an image from seeds, lowest levels first.
 
+use std::borrow::Borrow;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -50,13 +51,13 @@ pub fn watershed_within(
     Flood::new(levels, seeds)?.rise()
 }
 
-/// [`watershed`] on any number of levels, whose memory is free for the flood.
+/// [`watershed`] on any number of levels; those that are given away leave their memory to the flood.
 pub(crate) fn flood<L: Copy + Into<u32> + Sync>(
-    levels: Volume<L>,
+    levels: impl Borrow<Volume<L>>,
     seeds: Volume<u32>,
 ) -> Result<Volume<u32>> {
     check_labels(&seeds)?;
-    let flood = Flood::new(&levels, seeds)?;
+    let flood = Flood::new(levels.borrow(), seeds)?;
     drop(levels);
     flood.rise()
 }
@@ -143,8 +144,7 @@ fn first_shore<L: Copy + Into<u32> + Sync>(
             let first = (z * n_y + y) * n_x;
             for voxel in taken.beside_free([z, y], grid).map(|x| first + x) {
                 if labels[voxel] < FREE {
-                    let wet = Wet { voxel: voxel as u32, label: labels[voxel] };
-                    waiting.add(wet, levels[voxel].into());
+                    waiting.add(voxel as u32, levels[voxel].into());
                 }
             }
         }
@@ -156,30 +156,23 @@ fn first_shore<L: Copy + Into<u32> + Sync>(
     waiting
 }
 
-/// A voxel that the flood has reached.
-#[derive(Clone, Copy)]
-struct Wet {
-    voxel: u32,
-    label: u32,
-}
-
-/// A free neighbour of the shore, and the label that it would have.
+/// A free neighbour of the shore, and the voxel there whose label it would have.
 #[derive(Clone, Copy)]
 struct Claim {
     near: Near,
-    label: u32,
+    from: u32,
 }
 
 /// The free neighbours of some of the shore, each as often as it has one there.
-fn claims(shore: &[Wet], grid: &Grid, taken: &Taken) -> Vec<Claim> {
+fn claims(shore: &[u32], grid: &Grid, taken: &Taken) -> Vec<Claim> {
     let mut claims = Vec::with_capacity(shore.len());
-    for &Wet { voxel, label } in shore {
-        let near = grid.neighbours(voxel);
+    for &from in shore {
+        let near = grid.neighbours(from);
         // Asked all before the first is acted on: what is free cannot be foreseen, and guesses of the processor cost.
         let free = |place: usize| u32::from(taken.is_free(near[place])) << place;
         let mut free = (0..near.len()).fold(0, |all, place| all | free(place));
         while free > 0 {
-            claims.push(Claim { near: near[free.trailing_zeros() as usize], label });
+            claims.push(Claim { near: near[free.trailing_zeros() as usize], from });
             free &= free - 1;
         }
     }
@@ -189,7 +182,7 @@ fn claims(shore: &[Wet], grid: &Grid, taken: &Taken) -> Vec<Claim> {
 /// The voxels that wait for the water, by level, each level in the order of coming.
 #[derive(Default)]
 struct Waiting {
-    levels: Vec<Vec<Wet>>,
+    levels: Vec<Vec<u32>>,
     water: usize, // the level of the flood: no voxel waits below it
 }
 
@@ -197,23 +190,23 @@ impl Waiting {
     /// None yet, but memory for what some others hold together.
     fn with_room_for(others: &[Self]) -> Self {
         let mut n: Vec<usize> = Vec::new();
-        for (level, wet) in others.iter().flat_map(|other| other.levels.iter().enumerate()) {
+        for (level, voxels) in others.iter().flat_map(|other| other.levels.iter().enumerate()) {
             n.resize(n.len().max(level + 1), 0);
-            n[level] += wet.len();
+            n[level] += voxels.len();
         }
         Self { levels: n.into_iter().map(Vec::with_capacity).collect(), water: 0 }
     }
 
-    fn add(&mut self, wet: Wet, level: u32) {
+    fn add(&mut self, voxel: u32, level: u32) {
         let level = (level as usize).max(self.water);
         if level >= self.levels.len() {
             self.levels.resize_with(level + 1, Vec::new);
         }
-        self.levels[level].push(wet);
+        self.levels[level].push(voxel);
     }
 
     /// Goes one step on from a shore, or from a part of it; those before have been gone on from.
-    fn spread(&mut self, shore: &[Wet], labels: &[AtomicU32], taken: &mut Taken, grid: &Grid) {
+    fn spread(&mut self, shore: &[u32], labels: &[AtomicU32], taken: &mut Taken, grid: &Grid) {
         if shore.len() < WORTH_SHARING {
             let mut claims = claims(shore, grid, taken);
             claims.retain(|claim| taken.take(claim.near));
@@ -236,15 +229,17 @@ impl Waiting {
         reached.into_iter().for_each(|reached| self.append(reached));
     }
 
-    /// Labels voxels that were free. Their levels are read first, all at once: they are far from one another in
-    /// memory, and none need wait for what becomes of the one before.
+    /// Labels voxels that were free. Their levels, and the labels beside them, are read first, all at once: they are far
+    /// from one another in memory, and none need wait for what becomes of the one before.
     fn reach(&mut self, claims: &[Claim], labels: &[AtomicU32]) {
-        let label_of = |claim: &Claim| &labels[claim.near.voxel as usize];
-        let levels: Vec<u32> =
-            claims.iter().map(|claim| label_of(claim).load(Relaxed) - FREE).collect();
-        for (claim, level) in claims.iter().zip(levels) {
-            label_of(claim).store(claim.label, Relaxed);
-            self.add(Wet { voxel: claim.near.voxel, label: claim.label }, level);
+        let at = |voxel: u32| &labels[voxel as usize];
+        let read = claims
+            .iter()
+            .map(|claim| (at(claim.near.voxel).load(Relaxed) - FREE, at(claim.from).load(Relaxed)));
+        let read: Vec<(u32, u32)> = read.collect();
+        for (claim, (level, label)) in claims.iter().zip(read) {
+            at(claim.near.voxel).store(label, Relaxed);
+            self.add(claim.near.voxel, level);
         }
     }
 
@@ -258,7 +253,7 @@ impl Waiting {
         }
     }
 
-    fn next_shore(&mut self) -> Option<Vec<Wet>> {
+    fn next_shore(&mut self) -> Option<Vec<u32>> {
         while let Some(level) = self.levels.get_mut(self.water) {
             if !level.is_empty() {
                 return Some(std::mem::take(level));

@@ -5,9 +5,8 @@
 //! that both measure less than [`FEATURES_BAR`] times.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use primordia_data::image::{ImageFile, Voxels, write_labels, write_ome_tiff, write_volume};
 use primordia_data::phantom::{self, Optics, PhantomParams, Pose, TissueParams};
@@ -15,7 +14,7 @@ use primordia_data::{Labels, Rigid, Volume, VoxelSize};
 use primordia_features::{
     Channel, Group, Groups, LandmarkParams, MeasureParams, Measured, measure,
 };
-use primordia_tests::{primordia, python, repository, run_peer, run_reference};
+use primordia_tests::{Run, primordia, python, repository, run_peer, run_reference};
 
 const RECIPE_BAR: f64 = 25.0;
 const AUTO_BAR: f64 = 8.0;
@@ -135,47 +134,9 @@ impl Files {
     }
 }
 
-/// How long a process took, from start to end, and the most memory that it held.
-struct Run {
-    time: Duration,
-    peak_bytes: Option<u64>,
-}
-
 /// Runs a process to its end.
-fn run(mut command: Command) -> Run {
-    let start = Instant::now();
-    let child = command.stdout(Stdio::null()).spawn().expect("the process starts");
-    let (child, peak_bytes) = watched(child);
-    let time = start.elapsed();
-    assert!(child.success(), "{command:?} ended with {child}");
-    Run { time, peak_bytes }
-}
-
-/// Waits for `child` while another thread reads its peak memory, which only a living process tells.
-fn watched(mut child: Child) -> (std::process::ExitStatus, Option<u64>) {
-    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
-    let (peak, done) = (AtomicU64::new(0), AtomicU64::new(0));
-    let exit = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while done.load(Ordering::Relaxed) == 0 {
-                peak.fetch_max(peak_bytes(&status).unwrap_or(0), Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        });
-        let exit = child.wait().expect("the process ends");
-        done.store(1, Ordering::Relaxed);
-        exit
-    });
-    let peak = peak.into_inner();
-    (exit, (peak > 0).then_some(peak))
-}
-
-/// `VmHWM` of Linux; `None` elsewhere.
-fn peak_bytes(status: &Path) -> Option<u64> {
-    let text = std::fs::read_to_string(status).ok()?;
-    let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1024)
+fn run(command: Command) -> Run {
+    Run::of(command).unwrap_or_else(|said| panic!("it ended badly: {said}"))
 }
 
 /// How many times as fast as scipy's recipe whole processes are.

@@ -1,8 +1,12 @@
 //! What the tests of the whole pipeline share: the command, real data, Python peers.
 
+mod watched;
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+
+pub use watched::Run;
 
 /// The root of the repository.
 ///

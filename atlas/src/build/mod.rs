@@ -5,6 +5,7 @@
 //! shape spaces and maps every protein onto every cell. What a specimen gave is kept in a [`work`]
 //! folder, so that a build that stops goes on where it was.
 
+pub mod bounded;
 pub mod cells;
 pub mod from_images;
 pub mod from_tables;

@@ -1,5 +1,6 @@
 //! The verbs: one file each.
 
+mod allocator;
 mod along_axes;
 mod build;
 mod channel;
@@ -13,6 +14,7 @@ mod features;
 mod init;
 mod inspect;
 mod labelled;
+mod memory_size;
 mod output;
 mod progress;
 mod query;
@@ -75,6 +77,7 @@ enum Verb {
 
 /// Runs the verb of the command line: exit code 0 done, 1 failed, 2 misused.
 pub(crate) fn main() -> ExitCode {
+    allocator::give_back_large_blocks();
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("PRIMORDIA_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt()

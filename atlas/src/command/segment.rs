@@ -4,17 +4,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, bail};
 use clap::{Args, ValueEnum};
+use primordia::build::bounded::{Segmented, segment_within};
 use primordia::build::cells::{Finder, Found, Reference, segment_image};
 use primordia::export::{TableFormat, export_table};
 use primordia::figure::found_cells;
 use primordia::measured::found_table;
 use primordia_data::experiment::Segmentation as Recipe;
-use primordia_data::image::{ImageFile, check_suffix, write_labels};
+use primordia_data::image::{ImageFile, check_suffix};
 use primordia_data::{VoxelSize, replace_file};
 use primordia_segmentation::{Partition, Segmentation, Witness};
 
 use super::along_axes::parse_voxel_size;
 use super::channel::{membrane_channel, other_channel};
+use super::memory_size::parse_memory;
 use super::output::check_folder;
 
 /// Segment the cells of a membrane-stained volume
@@ -30,6 +32,7 @@ use super::output::check_folder;
   primordia segment embryo.h5 --channel membrane --unmix nuclei -o labels.h5
   primordia segment embryo.h5 --channel membrane --nuclei nuclei -o labels.h5
   primordia segment dim.tif --method network -o labels.tif
+  primordia segment large.tif --max-memory 4G -o labels.tif
   primordia segment embryo.tif --method hartmann2020 --max-offset 40 --step 2 -o labels.tif")]
 pub(super) struct Segment {
     /// Image to read (.tif, .tiff, .h5)
@@ -41,17 +44,17 @@ pub(super) struct Segment {
     #[arg(long, value_name = "TABLE")]
     cells: Option<PathBuf>,
     /// Picture to write as well: two planes of the image, and the cells found in them (.svg)
-    #[arg(long, value_name = "SVG")]
+    #[arg(long, value_name = "SVG", conflicts_with = "max_memory")]
     picture: Option<PathBuf>,
     /// Membrane channel, by name or by number from 0 [default: the only one]
     #[arg(long, short)]
     channel: Option<String>,
     /// Channel that bleeds into the membrane channel, by name or number: it is taken out first
-    #[arg(long, value_name = "CHANNEL")]
+    #[arg(long, value_name = "CHANNEL", conflicts_with = "max_memory")]
     unmix: Option<String>,
     /// auto, sheets, network: channel of the nuclei of the same cells, by name or number: regions that hold
     /// different nuclei do not become one cell
-    #[arg(long, value_name = "CHANNEL")]
+    #[arg(long, value_name = "CHANNEL", conflicts_with = "max_memory")]
     nuclei: Option<String>,
     /// Membranes are darker than cells, as in a map of the probability of being inside a cell
     #[arg(long, conflicts_with = "unmix")]
@@ -71,6 +74,10 @@ pub(super) struct Segment {
     /// auto, network: weights of your own, from `primordia train boundary` [default: those that come with Primordia]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Memory to take at most, such as 4G, 500M or 4GiB: an image that needs more is worked on in tiles, slower,
+    /// and up to 20 bytes per voxel wait in a file beside LABELS (auto, sheets, network)
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
+    max_memory: Option<u64>,
     /// hartmann2020: thresholds are tried up to this many grey levels above the background
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     max_offset: u32,
@@ -145,15 +152,24 @@ impl Segment {
             nuclei: other_channel(&image, channel, "--nuclei", self.nuclei.as_deref())?,
             dark: self.dark_membranes,
         };
-        let Found { cells: found, witness, unmixing, n_nuclei } =
-            segment_image(&reference, &finder)?;
-        write_labels(&self.output, &found.labels)?;
+        let (found, witness, unmixing, n_nuclei) = match self.max_memory {
+            None => {
+                let Found { cells, witness, unmixing, n_nuclei } =
+                    segment_image(&reference, &finder)?;
+                (Segmented::Whole(cells), witness, unmixing, n_nuclei)
+            }
+            Some(most) => {
+                let (found, witness) = segment_within(&reference, &finder, most, &self.output)?;
+                (found, witness, None, None)
+            }
+        };
+        found.write_labels(&self.output)?;
         if let Some(path) = &self.cells {
-            export_table(path, &mut found_table(&found)?)?;
+            export_table(path, &mut found_table(found.cells())?)?;
         }
-        if let Some(path) = &self.picture {
+        if let (Some(path), Segmented::Whole(found)) = (&self.picture, &found) {
             let (membrane, _) = reference.read()?;
-            let (title, subtitle) = (file_name(&self.image), said(&found));
+            let (title, subtitle) = (file_name(&self.image), said(found));
             let picture = found_cells(&membrane, &found.labels, &title, &subtitle);
             let written =
                 replace_file(path, Error::from, |file| Ok(std::fs::write(file, &picture)?));
@@ -166,7 +182,7 @@ impl Segment {
             })?;
         }
         if !quiet {
-            println!("{} cells in {}", found.labels.n_cells(), self.output.display());
+            println!("{} cells in {}", found.n_cells(), self.output.display());
             if let (Some(unmixing), Some(name)) = (unmixing, &self.unmix) {
                 let (share, error) = (unmixing.coefficient, unmixing.standard_error);
                 println!("{share:.4} ± {error:.4} of channel {name} was taken out first");

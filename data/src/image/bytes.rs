@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::problem::{ImageProblem, Result};
+use crate::positioned::read_exact_at;
 
 /// An open file and its length when it was opened.
 #[derive(Debug)]
@@ -49,22 +50,4 @@ impl FileBytes {
         }
         Ok(())
     }
-}
-
-#[cfg(unix)]
-fn read_exact_at(file: &File, out: &mut [u8], offset: u64) -> std::io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
-}
-
-#[cfg(windows)]
-fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) -> std::io::Result<()> {
-    while !out.is_empty() {
-        let n = std::os::windows::fs::FileExt::seek_read(file, out, offset)?;
-        if n == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        out = &mut out[n..];
-        offset += n as u64;
-    }
-    Ok(())
 }

@@ -18,6 +18,7 @@ mod units;
 mod voxels;
 mod write;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array3;
@@ -25,7 +26,9 @@ use ndarray::Array3;
 pub use self::description::Description;
 pub use self::problem::ImageProblem;
 pub use self::voxels::{Pixel, PixelType, Voxels, VoxelsView};
-pub use self::write::{check_suffix, write_labels, write_ome_tiff, write_volume};
+pub use self::write::{
+    check_suffix, write_labels, write_ome_tiff, write_scratch_labels, write_volume,
+};
 
 use self::bytes::FileBytes;
 use self::description::channel_list;
@@ -232,6 +235,18 @@ impl ImageFile {
     /// If there is no such channel, if the file has several time points and none was chosen with
     /// [`ImageFile::with_timepoint`], if its voxels are damaged, or if signed voxels are negative.
     pub fn read_channel(&self, index: usize) -> Result<Voxels> {
+        self.read_planes(index, 0..self.shape()[0])
+    }
+
+    /// Reads some planes across z of one channel, as [`ImageFile::read_channel`] does.
+    ///
+    /// # Errors
+    /// As [`ImageFile::read_channel`].
+    ///
+    /// # Panics
+    /// If the image has fewer planes.
+    pub fn read_planes(&self, index: usize, planes: Range<usize>) -> Result<Voxels> {
+        assert!(planes.end <= self.shape()[0], "the image has fewer planes than {}", planes.end);
         if index >= self.n_channels() {
             return Err(self.no_channel(&index.to_string()));
         }
@@ -243,9 +258,10 @@ impl ImageFile {
         };
         let voxels = match &self.source {
             Source::Tiff(image) => {
-                FileBytes::open(&self.path).and_then(|bytes| image.read(&bytes, timepoint, index))
+                let bytes = FileBytes::open(&self.path);
+                bytes.and_then(|bytes| image.read(&bytes, timepoint, index, planes))
             }
-            Source::Hdf5(image) => image.read(&self.path, timepoint, index),
+            Source::Hdf5(image) => image.read(&self.path, timepoint, index, planes),
         };
         voxels.map_err(|problem| self.problem(problem))
     }

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::problem::{ImageProblem, Result as ProblemResult};
-use super::voxels::{Pixel, VoxelsView, converted};
+use super::voxels::{Pixel, PixelType, VoxelsView, converted};
 use super::{at, hdf5, tiff};
-use crate::error::Result;
+use crate::error::{DataError, Result};
 use crate::labels::Labels;
+use crate::scratch::ScratchVolume;
 use crate::volume::{Volume, VoxelSize};
 
 /// Writes named channels of one size and type to an OME-TIFF, deflated, a `BigTIFF` where needed.
@@ -59,6 +60,72 @@ pub fn write_labels(path: impl AsRef<Path>, labels: &Labels) -> Result<()> {
         write(volume.into())
     };
     result.map_err(|problem| at(path, problem))
+}
+
+/// Writes a label image that waits on disk, as [`write_labels`] does, plane by plane; `largest` is its largest label.
+///
+/// # Errors
+/// As [`write_labels`]; also if the disk does not give the labels back.
+pub fn write_scratch_labels(
+    path: impl AsRef<Path>,
+    labels: &ScratchVolume<u32>,
+    largest: u32,
+) -> Result<()> {
+    let path = path.as_ref();
+    let pixel_type = match largest {
+        0..=0xff => PixelType::U8,
+        0x100..=0xffff => PixelType::U16,
+        _ => PixelType::U32,
+    };
+    let failed = |problem| at(path, problem);
+    let kind = (labels.shape(), pixel_type);
+    let size = labels.voxel_size();
+    let written = match format_of(path).map_err(failed)? {
+        Format::Tiff => tiff::write::write_parts(path, "labels", kind, size, |write| {
+            copy_planes(labels, 1, pixel_type, write)
+        }),
+        Format::Hdf5 => hdf5::write_parts(path, ["label", "labels"], kind, size, |write| {
+            copy_planes(labels, hdf5::PLANES, pixel_type, write)
+        }),
+    };
+    written.map_err(|failure| match failure {
+        Failure::Data(error) => error,
+        Failure::Image(problem) => failed(problem),
+    })
+}
+
+/// What goes wrong between two files.
+enum Failure {
+    Data(DataError),
+    Image(ImageProblem),
+}
+
+impl From<ImageProblem> for Failure {
+    fn from(problem: ImageProblem) -> Self {
+        Self::Image(problem)
+    }
+}
+
+/// Hands over planes in the smallest type, `step` or more at a time.
+fn copy_planes(
+    labels: &ScratchVolume<u32>,
+    step: usize,
+    pixel_type: PixelType,
+    write: &mut dyn FnMut(VoxelsView<'_>) -> ProblemResult<()>,
+) -> Result<(), Failure> {
+    const BYTES: usize = 1 << 23;
+    let [n_z, n_y, n_x] = labels.shape();
+    let n = (BYTES / (4 * n_y * n_x)).max(1).next_multiple_of(step);
+    for start in (0..n_z).step_by(n) {
+        let block = [start..(start + n).min(n_z), 0..n_y, 0..n_x];
+        let voxels = labels.read(&block).map_err(Failure::Data)?.into_voxels();
+        match pixel_type {
+            PixelType::U8 => write((&voxels.mapv(|label| label as u8)).into())?,
+            PixelType::U16 => write((&voxels.mapv(|label| label as u16)).into())?,
+            _ => write((&voxels).into())?,
+        }
+    }
+    Ok(())
 }
 
 /// Checks that volumes and labels can be written under this name, before any work is done for it.

@@ -1,9 +1,10 @@
 //! Probabilities of boundaries as a share of what is usual nearby.
 
-use primordia_data::Volume;
+use primordia_data::{Volume, VoxelSize};
 
 use crate::error::Result;
-use crate::strength::{coarse_factors, divide, local_strength};
+use crate::resample::{Enlarged, divide};
+use crate::strength::{CoarseSums, coarse_factors};
 
 /// What is usual is taken over Gaussian surroundings of this standard deviation.
 const RANGE_UM: f64 = 5.0;
@@ -13,10 +14,21 @@ const LEAST: f32 = 0.7;
 /// Divides each probability by the mean nearby of probabilities weighted by themselves (at least 0.7), so that 1 is usual
 /// where the image is clear and where it is not.
 pub(crate) fn evened(mut probabilities: Volume<f32>) -> Result<Volume<f32>> {
-    let factors = coarse_factors(&probabilities, RANGE_UM);
-    let usual = local_strength(&probabilities, factors, RANGE_UM)?.map(|usual| usual.max(LEAST));
-    divide(&mut probabilities, &usual, factors);
+    let factors = factors((probabilities.shape(), probabilities.voxel_size()));
+    let usual = usual(&CoarseSums::new(&probabilities, factors, |value| value)?)?;
+    let usual = Enlarged::new(&usual, factors);
+    divide(&mut probabilities, [0; 3], &usual, |value, usual| value / usual);
     Ok(probabilities)
+}
+
+/// How many voxels become one of the grid on which it is found out what is usual.
+pub(crate) fn factors(grid: ([usize; 3], VoxelSize)) -> [usize; 3] {
+    coarse_factors(grid, RANGE_UM)
+}
+
+/// What probabilities are divided by, on the grid of their sums.
+pub(crate) fn usual(sums: &CoarseSums) -> Result<Volume<f32>> {
+    Ok(sums.strength(RANGE_UM)?.map(|usual| usual.max(LEAST)))
 }
 
 #[cfg(test)]

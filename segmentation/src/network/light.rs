@@ -1,12 +1,13 @@
 //! Evens out light and label: what the network sees of an image.
 
-use primordia_data::Volume;
+use ndarray::Array3;
+use primordia_data::{Volume, VoxelSize};
 use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::gaussian::gaussian;
-use crate::resample::{Enlarged, shrink};
-use crate::strength::coarse_factors;
+use crate::resample::Enlarged;
+use crate::strength::{CoarseSums, coarse_factors};
 
 /// Mean and deviation are taken over Gaussian surroundings of this standard deviation.
 const RANGE_UM: f64 = 6.0;
@@ -15,39 +16,70 @@ const FLAT: f32 = 0.05;
 /// Values in standard deviations are cut to this range.
 const CUT: [f32; 2] = [-4.0, 8.0];
 
-/// How many standard deviations of its surroundings each voxel is above their mean, cut to −4 to 8.
-pub(crate) fn standardised(image: &Volume<f32>) -> Result<Volume<f32>> {
-    let factors = coarse_factors(image, RANGE_UM);
-    // Squares are taken about the mean of all, so that a large offset costs no digits.
-    let total: f64 = image.as_slice().iter().map(|&value| f64::from(value)).sum();
-    let base = (total / image.n_voxels() as f64) as f32;
-    let mean = gaussian(&shrink(image, factors, |value| value - base)?, [RANGE_UM; 3])?;
-    let square = gaussian(&shrink(image, factors, |value| (value - base).powi(2))?, [RANGE_UM; 3])?;
-    let mut deviation = square;
-    if let Some(deviation) = deviation.voxels_mut().as_slice_mut() {
-        let variance = |square: f32, mean: f32| (square - mean * mean).max(0.0);
-        let whole = deviation.iter().copied().fold(0.0, f32::max).sqrt();
-        let least = (FLAT * whole).max(f32::MIN_POSITIVE);
-        for (value, &mean) in deviation.iter_mut().zip(mean.as_slice()) {
-            *value = variance(*value, mean).sqrt().max(least);
-        }
+/// Mean and deviation of the surroundings of each place of an image.
+pub(crate) struct Light {
+    factors: [usize; 3],
+    base: f32,
+    mean: Volume<f32>,
+    deviation: Volume<f32>,
+}
+
+impl Light {
+    pub(crate) fn new(image: &Volume<f32>) -> Result<Self> {
+        let factors = Self::factors((image.shape(), image.voxel_size()));
+        let total: f64 = image.as_slice().iter().map(|&value| f64::from(value)).sum();
+        let base = (total / image.n_voxels() as f64) as f32;
+        let sums = CoarseSums::new(image, factors, |value| value - base)?;
+        Self::from_sums(factors, base, &sums)
     }
-    let (mean, deviation) = (Enlarged::new(&mean, factors), Enlarged::new(&deviation, factors));
-    let [_, n_y, n_x] = image.shape();
-    let mut out = image.clone();
-    if let Some(voxels) = out.voxels_mut().as_slice_mut() {
+
+    /// How many voxels become one of the grid on which surroundings are looked at.
+    pub(crate) fn factors(grid: ([usize; 3], VoxelSize)) -> [usize; 3] {
+        coarse_factors(grid, RANGE_UM)
+    }
+
+    /// From the sums of an image less the mean of all, so that a large offset costs no digits.
+    pub(crate) fn from_sums(factors: [usize; 3], base: f32, sums: &CoarseSums) -> Result<Self> {
+        let mean = gaussian(&sums.mean, [RANGE_UM; 3])?;
+        let mut deviation = gaussian(&sums.squared, [RANGE_UM; 3])?;
+        if let Some(deviation) = deviation.voxels_mut().as_slice_mut() {
+            let variance = |square: f32, mean: f32| (square - mean * mean).max(0.0);
+            let whole = deviation.iter().copied().fold(0.0, f32::max).sqrt();
+            let least = (FLAT * whole).max(f32::MIN_POSITIVE);
+            for (value, &mean) in deviation.iter_mut().zip(mean.as_slice()) {
+                *value = variance(*value, mean).sqrt().max(least);
+            }
+        }
+        Ok(Self { factors, base, mean, deviation })
+    }
+
+    /// How many standard deviations of its surroundings each voxel of a part of the image is above their mean, cut to −4 to 8.
+    /// `from` is the first voxel (z, y, x) of the part.
+    pub(crate) fn standardise(&self, part: &mut Array3<f32>, from: [usize; 3]) {
+        let (mean, deviation) =
+            (Enlarged::new(&self.mean, self.factors), Enlarged::new(&self.deviation, self.factors));
+        let (_, n_y, n_x) = part.dim();
+        let Some(voxels) = part.as_slice_mut() else { return };
         voxels.par_chunks_mut(n_x).enumerate().for_each_init(
             || [vec![0.0; n_x], vec![0.0; n_x]],
             |[means, deviations], (row, values)| {
-                mean.row(row / n_y, row % n_y, means);
-                deviation.row(row / n_y, row % n_y, deviations);
+                let (z, y) = (from[0] + row / n_y, from[1] + row % n_y);
+                mean.row(z, y, from[2], means);
+                deviation.row(z, y, from[2], deviations);
                 for ((value, mean), deviation) in values.iter_mut().zip(means).zip(deviations) {
-                    *value = ((*value - base - *mean) / *deviation).clamp(CUT[0], CUT[1]);
+                    *value = ((*value - self.base - *mean) / *deviation).clamp(CUT[0], CUT[1]);
                 }
             },
         );
     }
-    Ok(out)
+}
+
+/// How many standard deviations of its surroundings each voxel is above their mean, cut to −4 to 8.
+pub(crate) fn standardised(image: &Volume<f32>) -> Result<Volume<f32>> {
+    let light = Light::new(image)?;
+    let mut voxels = image.voxels().clone();
+    light.standardise(&mut voxels, [0; 3]);
+    Ok(Volume::new(voxels, image.voxel_size())?)
 }
 
 #[cfg(test)]

@@ -24,10 +24,14 @@ mod weights;
 pub use samples::Labelled;
 pub use training::{Recipe, Training, Validation, ValidationCrops, n_weights};
 
-use primordia_data::Volume;
+use ndarray::{Array3, Zip, s};
+use primordia_data::{Volume, VoxelSize};
 
+use crate::block::Block;
 use crate::error::Result;
 use crate::resample::factors_up_to;
+pub(crate) use evidence::{evened, factors as usual_factors, usual};
+pub(crate) use light::Light;
 use unet::UNet;
 use weights::Tensors;
 
@@ -82,7 +86,38 @@ impl Boundary {
     /// # Errors
     /// [`crate::SegmentError::Network`] if memory runs out.
     pub fn probability(&self, image: &Volume<f32>) -> Result<Volume<f32>> {
-        predict::probabilities(&self.net, &light::standardised(image)?)
+        let light = Light::new(image)?;
+        let mut sum = image.map(|_| 0.0);
+        self.add_probability(
+            (image.shape(), image.voxel_size()),
+            &light,
+            |[z, y, x]| {
+                let part = image.voxels().slice(s![z.clone(), y.clone(), x.clone()]);
+                Ok(part.as_standard_layout().into_owned())
+            },
+            |block, answer| {
+                add_to(&mut sum, block, &answer);
+                Ok(())
+            },
+        )?;
+        Ok(sum)
+    }
+
+    /// As [`Boundary::probability`], in bounded memory: `read` gives blocks of the image, `add` takes what a block adds to
+    /// the probabilities.
+    pub(crate) fn add_probability(
+        &self,
+        grid: ([usize; 3], VoxelSize),
+        light: &Light,
+        read: impl Fn(&Block) -> Result<Array3<f32>>,
+        add: impl FnMut(&Block, Array3<f32>) -> Result<()>,
+    ) -> Result<()> {
+        let standardised = |block: &Block| {
+            let mut part = read(block)?;
+            light.standardise(&mut part, block.clone().map(|range| range.start));
+            Ok(part)
+        };
+        predict::probabilities(&self.net, grid, standardised, add)
     }
 
     /// The [`Boundary::probability`] as a share of what is usual nearby, as that of sheets: 1 is a usual boundary, where
@@ -93,6 +128,13 @@ impl Boundary {
     pub fn evidence(&self, image: &Volume<f32>) -> Result<Volume<f32>> {
         evidence::evened(self.probability(image)?)
     }
+}
+
+/// Adds to the voxels in a block.
+pub(crate) fn add_to(sum: &mut Volume<f32>, [z, y, x]: &Block, more: &Array3<f32>) {
+    let mut sum = sum.voxels_mut();
+    let part = sum.slice_mut(s![z.clone(), y.clone(), x.clone()]);
+    Zip::from(part).and(more).par_for_each(|sum, value| *sum += value);
 }
 
 /// How many voxels along z, y and x the network wants merged into one.

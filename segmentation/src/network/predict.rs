@@ -1,13 +1,13 @@
 //! The network on a whole image: tile by tile, in bounded memory.
 
 use candle_core::{Device, Tensor};
-use ndarray::{Array3, Zip, s};
-use primordia_data::{Volume, VoxelSize};
-use rayon::prelude::*;
+use ndarray::Array3;
+use primordia_data::VoxelSize;
 
 use super::conv3d::with_values;
 use super::training::probability;
 use super::unet::{INPUTS, Steps, UNet, conditions};
+use crate::block::Block;
 use crate::error::Result;
 
 /// How an image is cut.
@@ -19,42 +19,40 @@ struct Tiles {
     around: [usize; 3],
 }
 
-/// A tile takes some 150 MB while it is computed.
+/// A tile takes some 150 MB while it is computed, one after another: the planes of one keep all cores busy.
 const TILES: Tiles = Tiles { inner: [32, 112, 112], around: [8, 12, 12] };
-/// Tiles at a time: memory is bounded by these, whatever the size of the image.
-const AT_A_TIME: usize = 8;
 
-/// The probability of a boundary at each voxel of a standardised image.
-pub(crate) fn probabilities(net: &UNet, image: &Volume<f32>) -> Result<Volume<f32>> {
-    in_tiles(net, image, TILES)
+/// Adds up the probability of a boundary at each voxel of an image of some shape, tile by tile: `read` gives blocks of the standardised image, `add` takes what a
+/// block adds; answers of overlapping blocks add up to probabilities. Always in the same order.
+pub(crate) fn probabilities(
+    net: &UNet,
+    (shape, voxel_size): ([usize; 3], VoxelSize),
+    read: impl Fn(&Block) -> Result<Array3<f32>>,
+    add: impl FnMut(&Block, Array3<f32>) -> Result<()>,
+) -> Result<()> {
+    in_tiles(net, (shape, voxel_size), TILES, read, add)
 }
 
-fn in_tiles(net: &UNet, image: &Volume<f32>, cut: Tiles) -> Result<Volume<f32>> {
-    let steps = Steps::new(image.voxel_size());
-    let shape = image.shape();
-    let spans = [0, 1, 2]
+fn in_tiles(
+    net: &UNet,
+    (shape, voxel_size): ([usize; 3], VoxelSize),
+    cut: Tiles,
+    read: impl Fn(&Block) -> Result<Array3<f32>>,
+    mut add: impl FnMut(&Block, Array3<f32>) -> Result<()>,
+) -> Result<()> {
+    let steps = Steps::new(voxel_size);
+    let [zs, ys, xs] = [0, 1, 2]
         .map(|axis| spans(shape[axis], cut.inner[axis], cut.around[axis], steps.whole()[axis]));
-    let mut tiles = Vec::new();
-    for z in &spans[0] {
-        for y in &spans[1] {
-            tiles.extend(spans[2].iter().map(|x| [*z, *y, *x]));
+    for z in &zs {
+        for y in &ys {
+            for x in &xs {
+                let tile = [*z, *y, *x];
+                let block = tile.map(|span| span.from..span.to);
+                add(&block, answer(net, read(&block)?, voxel_size, &tile, steps)?)?;
+            }
         }
     }
-    let mut sum = Array3::<f32>::zeros(shape);
-    for some in tiles.chunks(AT_A_TIME) {
-        let answers = some
-            .par_iter()
-            .map(|tile| answer(net, image, tile, steps))
-            .collect::<Result<Vec<_>>>()?;
-        // Tiles are added one after another, always in the same order; each row of voxels apart.
-        for (tile, answer) in some.iter().zip(answers) {
-            let [z, y, x] = tile.map(|span| span.from..span.to);
-            Zip::from(sum.slice_mut(s![z, y, x]))
-                .and(&answer)
-                .par_for_each(|sum, value| *sum += value);
-        }
-    }
-    Ok(Volume::new(sum, image.voxel_size())?)
+    Ok(())
 }
 
 /// A piece of an axis, with what is added around it.
@@ -112,12 +110,16 @@ fn shared(edge: usize, around: usize, n: usize) -> usize {
 }
 
 /// The answer in a tile, weighted.
-fn answer(net: &UNet, image: &Volume<f32>, tile: &[Span; 3], steps: Steps) -> Result<Array3<f32>> {
-    let [z, y, x] = tile.map(|span| span.from..span.to);
-    let shape = [z.len(), y.len(), x.len()];
-    let part = image.voxels().slice(s![z, y, x]);
-    let input =
-        input(part.outer_iter().map(|plane| plane.iter().copied().collect()), image.voxel_size());
+fn answer(
+    net: &UNet,
+    part: Array3<f32>,
+    voxel_size: VoxelSize,
+    tile: &[Span; 3],
+    steps: Steps,
+) -> Result<Array3<f32>> {
+    let shape = tile.map(|span| span.to - span.from);
+    let input = input(part.outer_iter().map(|plane| plane.iter().copied().collect()), voxel_size);
+    drop(part);
     let input = Tensor::from_vec(input, (1, shape[0], INPUTS, shape[1], shape[2]), &Device::Cpu)?;
     let logits = net.logits(&input, steps)?;
     let values = with_values(&logits, <[f32]>::to_vec)?;
@@ -144,6 +146,8 @@ pub(crate) fn input(planes: impl Iterator<Item = Vec<f32>>, voxel_size: VoxelSiz
 
 #[cfg(test)]
 mod tests {
+    use ndarray::s;
+    use primordia_data::Volume;
     use proptest::prelude::*;
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
@@ -158,6 +162,25 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let voxels = (0..shape.iter().product()).map(|_| rng.random_range(-2.0..2.0)).collect();
         sized_volume(shape, voxels, [0.8, 0.4, 0.4])
+    }
+
+    /// Tile by tile, added up.
+    fn in_tiles(net: &UNet, image: &Volume<f32>, cut: Tiles) -> Result<Volume<f32>> {
+        let mut sum = image.map(|_| 0.0);
+        let part = |[z, y, x]: &Block| image.voxels().slice(s![z.clone(), y.clone(), x.clone()]);
+        super::in_tiles(
+            net,
+            (image.shape(), image.voxel_size()),
+            cut,
+            |block| Ok(part(block).to_owned()),
+            |[z, y, x], answer| {
+                let mut sum = sum.voxels_mut();
+                let mut sum = sum.slice_mut(s![z.clone(), y.clone(), x.clone()]);
+                sum += &answer;
+                Ok(())
+            },
+        )?;
+        Ok(sum)
     }
 
     fn net() -> UNet {

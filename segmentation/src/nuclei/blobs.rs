@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::gaussian::gaussian;
-use crate::resample::{factors_up_to, shrink};
-use crate::strength::{coarse_factors, divide, local_strength};
+use crate::resample::{Enlarged, divide, factors_up_to, shrink};
+use crate::strength::{CoarseSums, coarse_factors};
 
 /// Blobs of these radii are looked for, in µm: from the smallest nuclei to large round cells.
 const RADII_UM: [f64; 2] = [1.4, 7.5];
@@ -50,12 +50,12 @@ pub(super) fn evened(
     /// Blobs weaker than this share of the strongest are nowhere usual.
     const OF_STRONGEST: f32 = 0.2;
     let range_um = RANGE * sigma_um;
-    let factors = coarse_factors(&blobs, range_um);
+    let factors = coarse_factors((blobs.shape(), blobs.voxel_size()), range_um);
     blobs.voxels_mut().mapv_inplace(|height| height.max(0.0));
-    let usual = local_strength(&blobs, factors, range_um)?;
+    let usual = CoarseSums::new(&blobs, factors, |height| height)?.strength(range_um)?;
     let strongest = usual.as_slice().iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     let usual = usual.map(|usual| usual.max(OF_STRONGEST * strongest).max(least / share));
-    divide(&mut blobs, &usual, factors);
+    divide(&mut blobs, [0; 3], &Enlarged::new(&usual, factors), |height, usual| height / usual);
     Ok(blobs)
 }
 

@@ -15,7 +15,7 @@ use primordia_data::Volume;
 
 use crate::error::{Result, SegmentError};
 use crate::hartmann2020::finite_range;
-use crate::regions::local_minima;
+use crate::regions::{Part, minima};
 use crate::resample::{factors_up_to, shrink};
 use crate::watershed::flood;
 use blobs::{Noise, blobs, evened, usual_scale};
@@ -94,17 +94,13 @@ impl Nuclei {
 
     /// The nuclei among the maxima of `blobs`, in which 1 is usual.
     fn among(blobs: &Volume<f32>) -> Result<Self> {
-        let mut seeds = local_minima(&blobs.map(|value| -value));
-        let mut peaks = Vec::new();
-        for (seed, (at, &height)) in
-            seeds.voxels_mut().iter_mut().zip(blobs.voxels().indexed_iter())
-        {
-            *seed = if *seed > 0 && height >= LEAST {
-                peaks.push(Peak { at: [at.0, at.1, at.2], height });
-                peaks.len() as u32
-            } else {
-                0
-            };
+        let (mut seeds, mut peaks) = (blobs.blank::<u32>(), Vec::new());
+        for at in minima(&blobs.map(|value| -value), &Part::whole(blobs.shape())) {
+            let height = blobs.voxels()[at];
+            if height >= LEAST {
+                peaks.push(Peak { at, height });
+                seeds.voxels_mut()[at] = peaks.len() as u32;
+            }
         }
         let basins = flood(depths(blobs), seeds)?;
         let saddles = saddles(blobs, &basins);

@@ -8,13 +8,14 @@ use super::blobs::Noise;
 use crate::components::Components;
 use crate::distance::distance_um;
 use crate::error::Result;
+use crate::evidence::Evidence;
 use crate::gaussian::gaussian;
 use crate::guide::{Guide, Holds};
 use crate::resample::{Enlarged, shrink};
 use crate::segmentation::label_sizes;
 use crate::sheet::Sheets;
 use crate::stencil::Direction;
-use crate::strength::{coarse_factors, local_strength};
+use crate::strength::{CoarseSums, coarse_factors};
 use crate::watershed::flood;
 
 /// The evidence for a wall between the rooms of sure nuclei: less than parts two cells, more than noise.
@@ -46,7 +47,7 @@ impl<'n> Rooms<'n> {
     pub(crate) fn new(
         nuclei: &'n Nuclei,
         membranes: &Volume<f32>,
-        evidence: &Volume<f32>,
+        evidence: &Volume<Evidence>,
     ) -> Result<Self> {
         const PER_UM: f32 = 20.0;
         membranes.check_same_grid(&nuclei.cores)?;
@@ -83,8 +84,9 @@ impl<'n> Rooms<'n> {
                 if rooms[there] != room {
                     let (strength, direction) = self.wall(at, room, rooms[there]);
                     for voxel in [here, there] {
-                        if evidence[voxel] < strength {
-                            (evidence[voxel], directions[voxel]) = (strength, direction);
+                        if evidence[voxel].value() < strength {
+                            (evidence[voxel], directions[voxel]) =
+                                (Evidence::new(strength), direction);
                         }
                     }
                 }
@@ -116,11 +118,11 @@ impl<'n> Rooms<'n> {
 
     /// Makes of all `seeds` of regions (`1..`) that lie in a part of a nucleus a single one; where `evidence` for sheets is
     /// clear, there is no nucleus. The parts come first among the new numbers.
-    pub(crate) fn plant(&self, seeds: &mut Volume<u32>, evidence: &Volume<f32>) {
+    pub(crate) fn plant(&self, seeds: &mut Volume<u32>, evidence: &Volume<Evidence>) {
         let mut number = self.nuclei.owners.len() as u32;
         let places = self.nuclei.cores.as_slice().iter().zip(evidence.as_slice());
         for (seed, (&core, &evidence)) in seeds.voxels_mut().iter_mut().zip(places) {
-            if core > 0 && evidence <= CLEAR {
+            if core > 0 && evidence.value() <= CLEAR {
                 *seed = core;
             } else if *seed > 0 {
                 number += 1;
@@ -164,7 +166,7 @@ fn dark_places(nuclei: &Nuclei, membranes: &Volume<f32>) -> Result<Option<Volume
     if contrast < ABOVE_NOISE * Noise::of(membranes).of_gaussian(TISSUE_UM) {
         return Ok(None);
     }
-    let factors = coarse_factors(membranes, RANGE_UM);
+    let factors = coarse_factors((membranes.shape(), membranes.voxel_size()), RANGE_UM);
     let around =
         |volume: Volume<f32>| gaussian(&shrink(&volume, factors, |value| value)?, [RANGE_UM; 3]);
     let (mut usual, n) = (around(bright)?, around(at_nuclei)?);
@@ -179,7 +181,7 @@ fn dark_places(nuclei: &Nuclei, membranes: &Volume<f32>) -> Result<Option<Volume
         dark.par_chunks_mut(n_x).enumerate().for_each_init(
             || vec![0.0; n_x],
             |usual_row, (row, dark)| {
-                usual.row(row / n_y, row % n_y, usual_row);
+                usual.row(row / n_y, row % n_y, 0, usual_row);
                 let values = &smooth.as_slice()[row * n_x..][..n_x];
                 for ((dark, value), usual) in dark.iter_mut().zip(values).zip(usual_row) {
                     *dark = value - darkest < 0.5 * *usual;
@@ -202,9 +204,9 @@ fn keep_large(dark: &mut Volume<bool>, rooms: &Volume<u32>, n_rooms: usize) {
 }
 
 /// How much each nucleus counts: little where sheets are seen so well that their absence says something.
-fn weights(nuclei: &Nuclei, evidence: &Volume<f32>) -> Result<Vec<f64>> {
-    let factors = coarse_factors(evidence, RANGE_UM);
-    let strength = local_strength(evidence, factors, RANGE_UM)?;
+fn weights(nuclei: &Nuclei, evidence: &Volume<Evidence>) -> Result<Vec<f64>> {
+    let factors = coarse_factors((evidence.shape(), evidence.voxel_size()), RANGE_UM);
+    let strength = CoarseSums::new(evidence, factors, Evidence::value)?.strength(RANGE_UM)?;
     let um = strength.voxel_size().um();
     let weight = |nucleus: &super::Nucleus| {
         let at = [0, 1, 2].map(|axis| {
@@ -237,7 +239,7 @@ mod tests {
         let mut seeds = volume([1, 1, 12], vec![1, 0, 2, 3, 4, 0, 5, 6, 0, 7, 0, 8]);
         let mut evidence = vec![0.0; 12];
         (evidence[3], evidence[9]) = (0.5, 0.9);
-        let evidence = volume([1, 1, 12], evidence);
+        let evidence = volume([1, 1, 12], evidence).map(|&value| Evidence::new(value));
         let rooms = Rooms { nuclei: &nuclei, of: seeds.clone(), weights: vec![1.0; 2] };
         rooms.plant(&mut seeds, &evidence);
         assert_eq!(seeds.as_slice(), [4, 0, 1, 1, 2, 0, 5, 3, 3, 6, 0, 7]);
@@ -261,12 +263,12 @@ mod tests {
         let rooms = Rooms { nuclei: &nuclei, of, weights: vec![1.0, 0.5] };
         let mut evidence = vec![0.0; 12];
         evidence[6] = 0.7;
-        let evidence = volume([1, 1, 12], evidence);
+        let evidence = volume([1, 1, 12], evidence).map(|&value| Evidence::new(value));
         let directions = evidence.map(|_| Direction::default());
         let mut sheets = Sheets { evidence, directions };
         rooms.draw_walls(&mut sheets);
         let found: Vec<f32> =
-            sheets.evidence.as_slice().iter().map(|e| (100.0 * e).round()).collect();
+            sheets.evidence.as_slice().iter().map(|e| (100.0 * e.value()).round()).collect();
         assert_eq!(found, [20.0, 20.0, 0.0, 0.0, 0.0, 15.0, 70.0, 0.0, 0.0, 0.0, 10.0, 10.0]);
         let along_x = Direction::nearest([0.0, 0.0, 1.0]).unit();
         assert_eq!(sheets.directions.as_slice()[5].unit(), along_x);

@@ -35,7 +35,7 @@ fn f1(folder: &Path, labels: &str) -> f64 {
 fn nuclei_find_cells_whose_membranes_are_too_dim() {
     let folder = tempfile::tempdir().unwrap();
     write_dim(folder.path());
-    let segment = "segment image.ome.tif --channel membrane";
+    let segment = "segment image.ome.tif --channel membrane --method sheets";
     said(folder.path(), &format!("{segment} -o alone.tif"));
     let words = said(folder.path(), &format!("{segment} --nuclei nuclei -o guided.tif"));
     let line = words.lines().find(|line| line.starts_with("guided by ")).unwrap();
@@ -48,6 +48,21 @@ fn nuclei_find_cells_whose_membranes_are_too_dim() {
     said(folder.path(), &multicut);
     let multicut = f1(folder.path(), "multicut.tif");
     assert!(multicut > 0.75, "{multicut}");
+}
+
+#[test]
+fn the_network_finds_cells_that_sheets_leave_in_doubt() {
+    let folder = tempfile::tempdir().unwrap();
+    write_dim(folder.path());
+    let segment = "segment image.ome.tif --channel membrane";
+    let sheets = said(folder.path(), &format!("{segment} --method sheets -o sheets.tif"));
+    let auto = said(folder.path(), &format!("{segment} -o auto.tif"));
+    said(folder.path(), &format!("{segment} --method network -o network.tif"));
+    assert!(auto.contains("the network was asked") && !sheets.contains("network"), "{auto}");
+    let [sheets, auto, network] =
+        ["sheets.tif", "auto.tif", "network.tif"].map(|labels| f1(folder.path(), labels));
+    println!("F1 {sheets} by sheets, {auto} by auto, {network} with the network");
+    assert!(auto >= network && auto > sheets, "{sheets} {auto} {network}");
 }
 
 /// What the detector makes of real nuclei of a voxel size: how many it finds, how many there are (but for crumbs), and how

@@ -172,3 +172,39 @@ fn renumbered(labels: &Path, to: PathBuf) -> PathBuf {
     write_labels(&to, &labels).expect("room on the disk");
     to
 }
+
+/// What a tile's flood does not see of its surroundings changes single voxels.
+const IN_TILES: f64 = 0.002;
+
+#[test]
+fn bounded_memory_gives_the_labels_of_the_whole_or_says_what_it_needs() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| folder.path().join(name);
+    let (membrane, _) = small_tissue();
+    let image = at("membrane.tif");
+    write_volume(&image, "membrane", &membrane).expect("room on the disk");
+    let segment = |labels: &Path, more: &[&str]| {
+        let output =
+            primordia().arg("segment").arg(&image).arg("-o").arg(labels).args(more).output();
+        output.expect("the command starts")
+    };
+    let (whole, cells) = (at("whole.tif"), at("whole.csv"));
+    let cells_of_whole = cells.to_str().expect("plain letters");
+    assert!(segment(&whole, &["--cells", cells_of_whole]).status.success());
+    let n_rows = |path: &Path| std::fs::read_to_string(path).expect("a table").lines().count();
+    for name in ["tiled.tif", "tiled.h5"] {
+        let (tiled, table) = (at(name), at("tiled.csv"));
+        let more = ["--max-memory", "90M", "--cells", table.to_str().expect("plain letters")];
+        let output = segment(&tiled, &more);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let scores = evaluate(&tiled, &whole);
+        let error = scores["adapted_rand_error"].as_f64().expect("a number");
+        assert!(error <= IN_TILES, "{name}: {scores}");
+        assert_eq!(n_rows(&table), n_rows(&cells));
+    }
+    let refused = segment(&at("none.tif"), &["--max-memory", "10M"]);
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(message.contains("10 MB of memory are too few: at least"), "{message}");
+    assert!(!at("none.tif").exists());
+}

@@ -4,6 +4,7 @@ mod attributes;
 mod find;
 mod write;
 
+use std::ops::Range;
 use std::path::Path;
 
 use hdf5_metno::filters::Filter;
@@ -13,7 +14,7 @@ use ndarray::{Array3, ArrayD, Axis as ArrayAxis};
 
 use self::attributes::{CHANNEL_NAMES, attribute, axis_letters, calibration, texts};
 use self::find::{named_dataset, only_image};
-pub(super) use self::write::write;
+pub(super) use self::write::{PLANES, write, write_parts};
 use super::axes::{Axes, Axis};
 use super::bytes::FileBytes;
 use super::facts::Facts;
@@ -114,8 +115,14 @@ impl Hdf5Image {
         })
     }
 
-    /// Reads one channel of one time point; both are known to exist.
-    pub(super) fn read(&self, path: &Path, t: usize, channel: usize) -> Result<Voxels> {
+    /// Reads slices of one channel of one time point; all are known to exist.
+    pub(super) fn read(
+        &self,
+        path: &Path,
+        t: usize,
+        channel: usize,
+        slices: Range<usize>,
+    ) -> Result<Voxels> {
         let dataset = File::open(path)?.dataset(&self.dataset)?;
         let shape = dataset.shape().into_iter().map(|n| n as u64).collect::<Vec<_>>();
         if shape != self.shape || stored_type(&dataset)? != self.stored {
@@ -124,36 +131,35 @@ impl Hdf5Image {
                 shape: dataset.shape(),
             });
         }
-        let (dataset, t, c) = (&dataset, t, channel);
+        let (dataset, place) = (&dataset, (t, channel, slices));
         Ok(match self.stored {
-            Stored::Unsigned(IntSize::U1) => Voxels::U8(self.read_as(dataset, t, c)?),
-            Stored::Unsigned(IntSize::U2) => Voxels::U16(self.read_as(dataset, t, c)?),
-            Stored::Unsigned(IntSize::U4) => Voxels::U32(self.read_as(dataset, t, c)?),
-            Stored::Unsigned(IntSize::U8) => Voxels::U32(narrowed(&self.read_as(dataset, t, c)?)?),
+            Stored::Unsigned(IntSize::U1) => Voxels::U8(self.read_as(dataset, place)?),
+            Stored::Unsigned(IntSize::U2) => Voxels::U16(self.read_as(dataset, place)?),
+            Stored::Unsigned(IntSize::U4) => Voxels::U32(self.read_as(dataset, place)?),
+            Stored::Unsigned(IntSize::U8) => Voxels::U32(narrowed(&self.read_as(dataset, place)?)?),
             Stored::Signed(IntSize::U1) => {
-                Voxels::U8(self.read_as::<i8>(dataset, t, c)?.unsigned("int8", |v| v < 0)?)
+                Voxels::U8(self.read_as::<i8>(dataset, place)?.unsigned("int8", |v| v < 0)?)
             }
             Stored::Signed(IntSize::U2) => {
-                Voxels::U16(self.read_as::<i16>(dataset, t, c)?.unsigned("int16", |v| v < 0)?)
+                Voxels::U16(self.read_as::<i16>(dataset, place)?.unsigned("int16", |v| v < 0)?)
             }
             Stored::Signed(IntSize::U4) => {
-                Voxels::U32(self.read_as::<i32>(dataset, t, c)?.unsigned("int32", |v| v < 0)?)
+                Voxels::U32(self.read_as::<i32>(dataset, place)?.unsigned("int32", |v| v < 0)?)
             }
             Stored::Signed(IntSize::U8) => {
-                let voxels = self.read_as::<i64>(dataset, t, c)?.unsigned("int64", |v| v < 0)?;
+                let voxels = self.read_as::<i64>(dataset, place)?.unsigned("int64", |v| v < 0)?;
                 Voxels::U32(narrowed(&voxels)?)
             }
-            Stored::F32 => Voxels::F32(self.read_as(dataset, t, c)?),
-            Stored::F64 => Voxels::F64(self.read_as(dataset, t, c)?),
+            Stored::F32 => Voxels::F32(self.read_as(dataset, place)?),
+            Stored::F64 => Voxels::F64(self.read_as(dataset, place)?),
         })
     }
 
-    /// The voxels of one channel, turned to z, y, x.
+    /// The voxels of slices of one channel at a time point, turned to z, y, x.
     fn read_as<T: H5Type + Clone>(
         &self,
         dataset: &Dataset,
-        t: usize,
-        channel: usize,
+        (t, channel, slices): (usize, usize, Range<usize>),
     ) -> Result<Array3<T>> {
         let samples = self.length(Axis::Sample);
         let selection = self.axes.axes.iter().zip(&self.shape).map(|(axis, &length)| match axis {
@@ -161,7 +167,13 @@ impl Hdf5Image {
             Axis::Channel => SliceOrIndex::Index(channel / samples),
             Axis::Sample => SliceOrIndex::Index(channel % samples),
             Axis::Single => SliceOrIndex::Index(0),
-            Axis::Z | Axis::Y | Axis::X => {
+            Axis::Z => SliceOrIndex::SliceCount {
+                start: slices.start,
+                step: 1,
+                count: slices.len(),
+                block: 1,
+            },
+            Axis::Y | Axis::X => {
                 SliceOrIndex::SliceCount { start: 0, step: 1, count: length as usize, block: 1 }
             }
         });

@@ -13,6 +13,7 @@ mod shaped;
 pub(super) mod write;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use ndarray::Array3;
 use rayon::prelude::*;
@@ -63,12 +64,18 @@ impl TiffImage {
         Ok((Self { planes, n_page_channels: c, n_slices: z }, facts))
     }
 
-    /// Decodes one channel of one time point; both are known to exist.
-    pub(super) fn read(&self, bytes: &FileBytes, t: usize, channel: usize) -> Result<Voxels> {
+    /// Decodes slices of one channel of one time point; all are known to exist.
+    pub(super) fn read(
+        &self,
+        bytes: &FileBytes,
+        t: usize,
+        channel: usize,
+        slices: Range<usize>,
+    ) -> Result<Voxels> {
         let samples = self.page(0).samples;
         let (c, sample) = (channel / samples, channel % samples);
-        let planes = (t * self.n_page_channels + c) * self.n_slices;
-        let planes = (planes..planes + self.n_slices).map(|i| self.page(i)).collect::<Vec<_>>();
+        let first = (t * self.n_page_channels + c) * self.n_slices;
+        let planes = slices.map(|z| self.page(first + z)).collect::<Vec<_>>();
         read_stack(bytes, &planes, sample)
     }
 

@@ -42,26 +42,33 @@ fn write_as(
 ) -> Result<()> {
     let (_, first) = channels.first().ok_or(ImageProblem::NoChannels)?;
     check_alike(channels)?;
-    let header = Header {
-        shape: first.shape(),
-        pixel_type: first.pixel_type(),
-        xml: ome_xml(channels, voxel_size),
-        voxel_size,
-        big,
-    };
-    replace_file(path, ImageProblem::Io, |temporary| {
-        let mut out = BufWriter::new(File::create(temporary)?);
-        let mut position = header.write_start(&mut out)?;
-        let mut strips = Vec::new();
+    let names: Vec<&str> = channels.iter().map(|(name, _)| *name).collect();
+    let header = Header::new(&names, (first.shape(), first.pixel_type()), voxel_size, big);
+    header.write_file(path, ImageProblem::Io, |out| {
         for (_, voxels) in channels {
-            each_type!(VoxelsView, voxels, voxels => {
-                write_planes(&mut out, &mut position, &mut strips, voxels)?;
-            });
+            each_type!(VoxelsView, voxels, voxels => out.write_planes(voxels)?);
         }
-        header.write_directories(&mut out, position, &strips)?;
-        out.flush()?;
         Ok(())
     })
+}
+
+/// Writes one channel whose planes come in parts, from the first plane on: `parts` writes each to what it is given.
+pub(in crate::image) fn write_parts<E: From<ImageProblem>>(
+    path: &Path,
+    name: &str,
+    (shape, pixel_type): ([usize; 3], PixelType),
+    voxel_size: VoxelSize,
+    parts: impl FnOnce(&mut dyn FnMut(VoxelsView<'_>) -> Result<()>) -> Result<(), E>,
+) -> Result<(), E> {
+    let n_bytes = shape.iter().map(|&n| n as u128).product::<u128>() * pixel_type.n_bytes() as u128;
+    let header = Header::new(&[name], (shape, pixel_type), voxel_size, n_bytes > CLASSIC_BYTES);
+    header.write_file(
+        path,
+        |error| ImageProblem::Io(error).into(),
+        |out| {
+            parts(&mut |voxels| each_type!(VoxelsView, voxels, voxels => out.write_planes(&voxels)))
+        },
+    )
 }
 
 fn check_alike(channels: &[(&str, VoxelsView<'_>)]) -> Result<()> {
@@ -81,33 +88,37 @@ fn check_alike(channels: &[(&str, VoxelsView<'_>)]) -> Result<()> {
     Ok(())
 }
 
-/// Deflates the slices of one channel and writes them in order, noting where each came to lie.
-fn write_planes<T: bytemuck::Pod + Sync>(
-    out: &mut impl Write,
-    position: &mut u64,
-    strips: &mut Vec<(u64, u64)>,
-    voxels: &ArrayView3<'_, T>,
-) -> Result<()> {
-    let slices = voxels.axis_iter(Axis(0)).collect::<Vec<_>>();
-    for batch in slices.chunks(BATCH) {
-        let deflated = batch
-            .par_iter()
-            .map(|plane| {
-                let plane = plane.as_standard_layout();
-                let values = plane.as_slice().unwrap_or_default();
-                deflate(bytemuck::cast_slice(values))
-            })
-            .collect::<std::io::Result<Vec<_>>>()?;
-        for strip in deflated {
-            strips.push((*position, strip.len() as u64));
-            out.write_all(&strip)?;
-            // Directories and strips begin at even bytes.
-            let padding = strip.len() % 2;
-            out.write_all(&[0][..padding])?;
-            *position += (strip.len() + padding) as u64;
+/// The pixels of a file that is being written.
+struct Pixels {
+    out: BufWriter<File>,
+    position: u64,
+    strips: Vec<(u64, u64)>, // where each came to lie, and its length
+}
+
+impl Pixels {
+    /// Deflates planes and writes them in order.
+    fn write_planes<T: bytemuck::Pod + Sync>(&mut self, voxels: &ArrayView3<'_, T>) -> Result<()> {
+        let slices = voxels.axis_iter(Axis(0)).collect::<Vec<_>>();
+        for batch in slices.chunks(BATCH) {
+            let deflated = batch
+                .par_iter()
+                .map(|plane| {
+                    let plane = plane.as_standard_layout();
+                    let values = plane.as_slice().unwrap_or_default();
+                    deflate(bytemuck::cast_slice(values))
+                })
+                .collect::<std::io::Result<Vec<_>>>()?;
+            for strip in deflated {
+                self.strips.push((self.position, strip.len() as u64));
+                self.out.write_all(&strip)?;
+                // Directories and strips begin at even bytes.
+                let padding = strip.len() % 2;
+                self.out.write_all(&[0][..padding])?;
+                self.position += (strip.len() + padding) as u64;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn deflate(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
@@ -166,6 +177,34 @@ fn as_fraction(value: f64) -> (u32, u32) {
 }
 
 impl Header {
+    fn new(
+        names: &[&str],
+        (shape, pixel_type): ([usize; 3], PixelType),
+        voxel_size: VoxelSize,
+        big: bool,
+    ) -> Self {
+        let xml = ome_xml(names, (shape, pixel_type), voxel_size);
+        Self { shape, pixel_type, xml, voxel_size, big }
+    }
+
+    /// Writes a file whose pixels come from `pixels`.
+    fn write_file<E: From<ImageProblem>>(
+        &self,
+        path: &Path,
+        failed: impl Fn(std::io::Error) -> E,
+        pixels: impl FnOnce(&mut Pixels) -> Result<(), E>,
+    ) -> Result<(), E> {
+        replace_file(path, &failed, |temporary| {
+            let mut out = BufWriter::new(File::create(temporary).map_err(&failed)?);
+            let position = self.write_start(&mut out)?;
+            let mut written = Pixels { out, position, strips: Vec::new() };
+            pixels(&mut written)?;
+            let Pixels { mut out, position, strips } = written;
+            self.write_directories(&mut out, position, &strips)?;
+            out.flush().map_err(&failed)
+        })
+    }
+
     fn offset_bytes(&self) -> usize {
         if self.big { 8 } else { 4 }
     }
@@ -287,16 +326,20 @@ impl Header {
 }
 
 /// OME-XML of the 2016-06 schema for planes that run through z, then channels.
-fn ome_xml(channels: &[(&str, VoxelsView<'_>)], voxel_size: VoxelSize) -> String {
-    let [z, y, x] = channels[0].1.shape();
+fn ome_xml(
+    names: &[&str],
+    (shape, pixel_type): ([usize; 3], PixelType),
+    voxel_size: VoxelSize,
+) -> String {
+    let [z, y, x] = shape;
     let [z_um, y_um, x_um] = voxel_size.um();
-    let pixel_type = match channels[0].1.pixel_type() {
+    let pixel_type = match pixel_type {
         PixelType::F32 => "float",
         PixelType::F64 => "double",
         integer => integer.name(),
     };
     let big_endian = cfg!(target_endian = "big");
-    let n_channels = channels.len();
+    let n_channels = names.len();
     let mut xml = format!(
         concat!(
             r#"<?xml version="1.0" encoding="UTF-8"?>"#,
@@ -320,7 +363,7 @@ fn ome_xml(channels: &[(&str, VoxelsView<'_>)], voxel_size: VoxelSize) -> String
         y_um,
         z_um
     );
-    for (i, (name, _)) in channels.iter().enumerate() {
+    for (i, name) in names.iter().enumerate() {
         // Writing to a string does not fail.
         let _ = write!(
             xml,

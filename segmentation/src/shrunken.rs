@@ -1,0 +1,81 @@
+//! An image of merged voxels, in little memory.
+
+use ndarray::{Array3, s};
+use primordia_data::{Volume, VoxelSize};
+
+use crate::block::Block;
+use crate::error::Result;
+use crate::hartmann2020::finite_range;
+use crate::resample::{shrink, shrink_block};
+use crate::tiles::Tile;
+
+/// An image whose voxels are merged: kept where that makes it small, else made anew wherever it is asked for.
+pub(crate) struct Shrunken<'a, T> {
+    full: &'a Volume<T>,
+    factors: [usize; 3],
+    kept: Option<Volume<f32>>,
+}
+
+impl<'a, T: Copy + Into<f32> + Sync> Shrunken<'a, T> {
+    pub(crate) fn new(full: &'a Volume<T>, factors: [usize; 3]) -> Result<Self> {
+        let kept = (factors != [1; 3]).then(|| shrink(full, factors, Into::into)).transpose()?;
+        Ok(Self { full, factors, kept })
+    }
+
+    pub(crate) fn factors(&self) -> [usize; 3] {
+        self.factors
+    }
+
+    /// Its shape, and the size of its voxels.
+    pub(crate) fn grid(&self) -> ([usize; 3], VoxelSize) {
+        let (shape, voxel_size) = (self.full.shape(), self.full.voxel_size());
+        self.kept.as_ref().map_or((shape, voxel_size), |kept| (kept.shape(), kept.voxel_size()))
+    }
+
+    /// The least and the largest value.
+    pub(crate) fn range(&self) -> Result<(f32, f32)> {
+        self.kept.as_ref().map_or_else(|| finite_range(self.full), finite_range)
+    }
+
+    /// Calls `work` with what is read of it for a tile.
+    pub(crate) fn with<U>(
+        &self,
+        tile: &Tile,
+        work: impl FnOnce(&Volume<f32>) -> Result<U>,
+    ) -> Result<U> {
+        match &self.kept {
+            Some(kept) => tile.with(kept, work),
+            None => work(&Volume::new(self.block(&tile.around)?, self.full.voxel_size())?),
+        }
+    }
+
+    /// Some of its voxels.
+    pub(crate) fn block(&self, block: &Block) -> Result<Array3<f32>> {
+        match &self.kept {
+            Some(kept) => {
+                let [z, y, x] = block.clone();
+                Ok(kept.voxels().slice(s![z, y, x]).to_owned())
+            }
+            None => shrink_block(self.full, self.factors, block, Into::into),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::sized_volume;
+
+    #[test]
+    fn blocks_are_those_of_the_whole() {
+        let full = sized_volume([4, 6, 6], (0..144_u8).collect(), [0.5, 0.25, 0.25]);
+        for factors in [[1; 3], [1, 2, 3]] {
+            let whole = shrink(&full, factors, f32::from).unwrap();
+            let image = Shrunken::new(&full, factors).unwrap();
+            assert_eq!(image.grid(), (whole.shape(), whole.voxel_size()));
+            assert_eq!(image.range().unwrap(), finite_range(&whole).unwrap());
+            let found = image.block(&[1..3, 0..2, 1..2]).unwrap();
+            assert_eq!(found.view(), whole.voxels().slice(s![1..3, 0..2, 1..2]));
+        }
+    }
+}
