@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use nalgebra::{Rotation3, Vector3};
 use ndarray::Array3;
 use primordia_data::{Labels, Rigid, VoxelSize};
-use primordia_features::{MeasureParams, NoiseOf, NoiseParams, measure, resampling_noise};
+use primordia_features::{
+    CellQuality, MeasureParams, NoiseOf, NoiseParams, measure, resampling_noise,
+};
 
 /// Cells lie on a grid of so many by so many.
 const N: usize = 6;
@@ -83,7 +85,7 @@ fn cells(pose: &Pose) -> Labels {
 fn columns(pose: &Pose) -> BTreeMap<&'static str, Vec<f64>> {
     let params = MeasureParams { surface_smoothing_um: Some(SMOOTHING_UM), ..Default::default() };
     let found = measure(&cells(pose), &[], "", &Rigid::identity(), &params).unwrap();
-    assert!(found.quality.iter().all(|cell| cell.is_sound()) && found.quality.len() == N * N);
+    assert!(found.quality.iter().all(CellQuality::is_sound) && found.quality.len() == N * N);
     INVARIANT.map(|name| (name, found.table.column(name).unwrap().to_vec())).into()
 }
 

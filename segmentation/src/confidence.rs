@@ -72,12 +72,12 @@ impl Verdict {
     /// More than this share is no basis for anything.
     const FAIL: f64 = 0.15;
 
-    /// Fewer wrong cells than this round to none.
-    const NONE: f64 = 0.5;
+    /// Up to this share of wrong cells nothing is in doubt: less than one cell of an embryo of a hundred.
+    const DOUBT: f64 = 0.005;
 
-    /// Whether no cell is expected to be wrong.
-    pub fn every_cell_looks_whole(&self) -> bool {
-        self.expected_wrong < Self::NONE
+    /// Whether a slower method may be worth its time.
+    pub fn leaves_doubts(&self) -> bool {
+        self.share_wrong() > Self::DOUBT
     }
 
     /// The share of cells that are expected to be wrong; 0 without cells.
@@ -116,8 +116,8 @@ impl fmt::Display for Verdict {
         };
         let (wrong, n_cells) = (self.expected_wrong, self.n_cells);
         match self.grade {
-            Grade::Pass if self.every_cell_looks_whole() => {
-                write!(f, "{grade}: every cell looks whole")?
+            Grade::Pass if wrong < 0.5 => {
+                write!(f, "{grade}: every cell looks whole")?;
             }
             _ if wrong < 1.5 => {
                 write!(f, "{grade}: about 1 of {n_cells} cells is probably split, merged or none")?;
