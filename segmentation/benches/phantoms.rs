@@ -145,7 +145,9 @@ impl Method {
         let params = Auto::default();
         let by = |network| auto_with(membrane, &params, &Guides { network, nuclei });
         let found = match self {
-            Self::Auto => auto_asking(membrane, &params, network, nuclei).map(|(found, _)| found),
+            Self::Auto => {
+                auto_asking(membrane, &params, Some(network), nuclei).map(|(found, _)| found)
+            }
             Self::Sheets => by(None),
             Self::Network => by(Some(network)),
         };

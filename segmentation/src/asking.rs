@@ -24,12 +24,14 @@ pub enum Witness {
 /// [`auto_with`] sheets alone if then nearly every cell looks whole; otherwise also with the network, whose
 /// answer counts if it leaves fewer doubts. The second answer takes the time of both.
 ///
+/// Without a network of your own, it is the one that comes with Primordia.
+///
 /// # Errors
 /// Those of [`auto_with`].
 pub fn auto_asking<T>(
     membrane: &Volume<T>,
     params: &Auto,
-    network: &Boundary,
+    network: Option<&Boundary>,
     nuclei: Option<&Nuclei>,
 ) -> Result<(Segmentation, Witness)>
 where
@@ -41,6 +43,14 @@ where
         return Ok((sheets?, Witness::Sheets));
     };
     drop(sheets); // both answers at once would take more memory than either
+    let shipped;
+    let network = match network {
+        Some(network) => network,
+        None => {
+            shipped = Boundary::shipped()?;
+            &shipped
+        }
+    };
     let by_network = find(Some(network));
     if mends(&by_network, Segmentation::verdict, doubts) {
         return Ok((by_network?, Witness::Network));

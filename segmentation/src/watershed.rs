@@ -128,9 +128,12 @@ const WORTH_SHARING: usize = 8192;
 /// Voxels of a shore that one thread takes at a time.
 const SHARE: usize = WORTH_SHARING / 4;
 /// Voxels of a shore that spread at a time: what they claim takes far more memory than they do.
-const AT_A_TIME: usize = 64 * SHARE;
+const AT_A_TIME: usize = 16 * SHARE;
 
 /// The labelled voxels with a free neighbour, in the order of memory.
+///
+/// They are many, on many levels: counted first, and then gathered some planes at a time, they take no
+/// more memory than they must.
 fn first_shore<L: Copy + Into<u32> + Sync>(
     levels: &Volume<L>,
     labels: &Volume<u32>,
@@ -139,21 +142,35 @@ fn first_shore<L: Copy + Into<u32> + Sync>(
 ) -> Waiting {
     let ([n_z, n_y, n_x], levels, labels) = (levels.shape(), levels.as_slice(), labels.as_slice());
     let shore_of_plane = |z: usize| {
-        let mut waiting = Waiting::default();
-        for y in 0..n_y {
+        (0..n_y).flat_map(move |y| {
             let first = (z * n_y + y) * n_x;
-            for voxel in taken.beside_free([z, y], grid).map(|x| first + x) {
-                if labels[voxel] < FREE {
-                    waiting.add(voxel as u32, levels[voxel].into());
-                }
-            }
-        }
-        waiting
+            let voxels = taken.beside_free([z, y], grid).map(move |x| first + x);
+            voxels.filter(|&voxel| labels[voxel] < FREE).map(|v| (v as u32, levels[v].into()))
+        })
     };
-    let planes: Vec<Waiting> = (0..n_z).into_par_iter().map(shore_of_plane).collect();
-    let mut waiting = Waiting::with_room_for(&planes);
-    planes.into_iter().for_each(|plane| waiting.append(plane));
+    let counts = (0..n_z).into_par_iter().fold(Vec::new, |mut counts, z| {
+        shore_of_plane(z).for_each(|(_, level)| count(&mut counts, level as usize, 1));
+        counts
+    });
+    let mut waiting = Waiting::with_room_for(&counts.reduce(Vec::new, |mut sum, counts| {
+        counts.into_iter().enumerate().for_each(|(level, n)| count(&mut sum, level, n));
+        sum
+    }));
+    let planes: Vec<usize> = (0..n_z).collect();
+    for planes in planes.chunks(rayon::current_num_threads()) {
+        let shores: Vec<Vec<(u32, u32)>> =
+            planes.par_iter().map(|&z| shore_of_plane(z).collect()).collect();
+        shores.into_iter().flatten().for_each(|(voxel, level)| waiting.add(voxel, level));
+    }
     waiting
+}
+
+/// Counts `n` more voxels of a level.
+fn count(counts: &mut Vec<usize>, level: usize, n: usize) {
+    if level >= counts.len() {
+        counts.resize(level + 1, 0);
+    }
+    counts[level] += n;
 }
 
 /// A free neighbour of the shore, and the voxel there whose label it would have.
@@ -187,14 +204,9 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// None yet, but memory for what some others hold together.
-    fn with_room_for(others: &[Self]) -> Self {
-        let mut n: Vec<usize> = Vec::new();
-        for (level, voxels) in others.iter().flat_map(|other| other.levels.iter().enumerate()) {
-            n.resize(n.len().max(level + 1), 0);
-            n[level] += voxels.len();
-        }
-        Self { levels: n.into_iter().map(Vec::with_capacity).collect(), water: 0 }
+    /// None yet, but memory for so many of each level.
+    fn with_room_for(counts: &[usize]) -> Self {
+        Self { levels: counts.iter().map(|&n| Vec::with_capacity(n)).collect(), water: 0 }
     }
 
     fn add(&mut self, voxel: u32, level: u32) {

@@ -5,6 +5,7 @@ use std::path::Path;
 use ndarray::Array3;
 use primordia_data::image::{Pixel, PixelType, Voxels, write_labels, write_scratch_labels};
 use primordia_data::{Scratch, ScratchVolume, Volume};
+use primordia_segmentation::network::Boundary;
 use primordia_segmentation::tiled::TiledPixel;
 use primordia_segmentation::{
     Room, SegmentError, Segmentation, TiledSegmentation, Verdict, Witness, auto_in_tiles, doubts,
@@ -131,7 +132,10 @@ fn in_tiles<T: TiledPixel>(
             let sheets = by_sheets(params);
             let Some(doubts) = doubts(&sheets, verdict) else { return sheets };
             // Both answers wait on disk. With too little memory for the network, sheets answer.
-            let asked = by_network(params, network);
+            let asked = match network {
+                Some(network) => by_network(params, network),
+                None => by_network(params, &Boundary::shipped()?),
+            };
             if mends(&asked, verdict, doubts) { asked } else { sheets }
         }
         Finder::Sheets(params) => by_sheets(params),

@@ -86,8 +86,8 @@ fn invert(image: &mut Volume<f32>) {
 
 /// A way to find cells, with all that it needs.
 pub enum Finder {
-    /// By sheets, and the network where these leave doubts.
-    Auto(Auto, Box<Boundary>),
+    /// By sheets, and a network where these leave doubts: this one, or the one that comes with Primordia.
+    Auto(Auto, Option<Box<Boundary>>),
     /// By sheets.
     Sheets(Auto),
     /// By sheets and a network.
@@ -103,9 +103,15 @@ impl Finder {
     /// [`AtlasError::Segment`] if `weights` are no weights, [`AtlasError::Read`] if they cannot be read.
     pub fn new(method: Method, weights: Option<&Path>) -> Result<Self> {
         Ok(match method {
-            Method::Automatic => Self::Auto(Auto::default(), Box::new(network(weights)?)),
+            Method::Automatic => {
+                let network = weights.map(read_boundary).transpose()?;
+                Self::Auto(Auto::default(), network.map(Box::new))
+            }
             Method::Sheets => Self::Sheets(Auto::default()),
-            Method::Network => Self::Network(Auto::default(), Box::new(network(weights)?)),
+            Method::Network => {
+                let network = weights.map_or_else(shipped, read_boundary)?;
+                Self::Network(Auto::default(), Box::new(network))
+            }
             Method::Hartmann2020 { max_offset, step } => Self::Hartmann2020(Hartmann2020 {
                 max_offset: max_offset as usize,
                 step: step as usize,
@@ -132,7 +138,9 @@ impl Finder {
         T: Copy + Into<f32> + Send + Sync,
     {
         let found = match self {
-            Self::Auto(params, network) => return auto_asking(membrane, params, network, nuclei),
+            Self::Auto(params, network) => {
+                return auto_asking(membrane, params, network.as_deref(), nuclei);
+            }
             Self::Sheets(params) => auto_with(membrane, params, &Guides { network: None, nuclei }),
             Self::Network(params, network) => {
                 auto_with(membrane, params, &Guides { network: Some(network.as_ref()), nuclei })
@@ -150,13 +158,13 @@ impl Finder {
     }
 }
 
-/// The weights of a network: those in a file, or those that come with Primordia.
-fn network(weights: Option<&Path>) -> Result<Boundary> {
+/// The network that comes with Primordia.
+///
+/// # Errors
+/// [`AtlasError::Segment`] if its weights are damaged.
+pub fn shipped() -> Result<Boundary> {
     let path = || "the weights that come with Primordia".into();
-    match weights {
-        Some(path) => read_boundary(path),
-        None => Boundary::shipped().map_err(|source| AtlasError::Segment { path: path(), source }),
-    }
+    Boundary::shipped().map_err(|source| AtlasError::Segment { path: path(), source })
 }
 
 /// The cells of an image, and how they were found.
