@@ -44,12 +44,11 @@ where
     };
     drop(sheets); // both answers at once would take more memory than either
     let shipped;
-    let network = match network {
-        Some(network) => network,
-        None => {
-            shipped = Boundary::shipped()?;
-            &shipped
-        }
+    let network = if let Some(network) = network {
+        network
+    } else {
+        shipped = Boundary::shipped()?;
+        &shipped
     };
     let by_network = find(Some(network));
     if mends(&by_network, Segmentation::verdict, doubts) {

@@ -50,11 +50,11 @@ pub struct Auto {
 /// How regions of the over-segmentation become cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Partition {
-    /// The two with the least mean evidence on their common face first ([`merge_by_average`]): on phantoms the
+    /// The two with the least mean evidence on their common face first ([`merge_by_average`](crate::merge_by_average)): on phantoms the
     /// better one.
     #[default]
     Average,
-    /// All faces at once ([`multicut`]).
+    /// All faces at once ([`multicut`](fn@crate::multicut)).
     Multicut,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What does not fit in memory waits on disk, and each step goes over it in tiles (`tiles`). Steps that look at what is
 //! around a voxel read as much around each tile as counts for its voxels, so their answers are those of the whole
-//! image, bit for bit. Floods alone have no such bound; they are given a cell's width of surroundings ([`FLOOD_UM`]), beyond which in practice
+//! image, bit for bit. Floods alone have no such bound; they are given a cell's width of surroundings (8 µm), beyond which in practice
 //! nothing changes. There is one set of seeds, one graph of regions and one merge for the whole image.
 
 mod room;
