@@ -15,7 +15,8 @@ use crate::query::tables::{numbers, text};
 /// Columns: `feature`, `unit`, `made_from` (`mask`, `random landmarks` or `even landmarks`),
 /// `between_cells` (the standard deviation between cells), `noise_shifted`, `noise_turned` and
 /// `noise_resampled` (that between samplings of one cell on shifted grids, turned, and in voxels of
-/// other sizes), `noise` (the largest of these) and `noise_share` (its ratio to `between_cells`).
+/// other sizes), `noise` (the largest of these), `limit` (by how much two images of one cell differ at most, 19 times in 20)
+/// and `noise_share` (the ratio of `noise` to `between_cells`).
 /// What cannot be told is NULL.
 ///
 /// # Errors
@@ -37,6 +38,7 @@ pub fn noise_table(labels: &Labels, n_repeats: usize) -> Result<DataFrame> {
         numbers("noise_turned", found.iter().map(|feature| feature.turned)),
         numbers("noise_resampled", found.iter().map(|feature| feature.resampled)),
         numbers("noise", found.iter().map(FeatureNoise::noise)),
+        numbers("limit", found.iter().map(FeatureNoise::limit)),
         numbers("noise_share", found.iter().map(FeatureNoise::share)),
     ];
     DataFrame::new(found.len(), columns)

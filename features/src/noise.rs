@@ -4,6 +4,8 @@
 //! tissue, or in larger or smaller voxels; and their landmarks are drawn again. What then changes is
 //! noise; how much it matters, only the spread between cells can tell.
 
+use std::f64::consts::SQRT_2;
+
 use ndarray::{Array2, Axis};
 use primordia_data::{ImageFrame, Labels, PointCloud, Rigid, TissueFrame};
 use rand::SeedableRng;
@@ -67,6 +69,12 @@ impl FeatureNoise {
     /// The largest: how far the feature may be off, however the cell was imaged.
     pub fn noise(&self) -> f64 {
         self.shifted.max(self.turned).max(self.resampled)
+    }
+
+    /// What two images of one cell differ by at most, 19 times in 20, if differences are normal: the repeatability
+    /// limit of ISO 5725-6, 1.96 √2 times the noise.
+    pub fn limit(&self) -> f64 {
+        1.96 * SQRT_2 * self.noise()
     }
 
     /// Noise over the spread between cells: what part of a difference of one standard deviation is

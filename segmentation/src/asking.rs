@@ -22,12 +22,12 @@ pub enum Witness {
 }
 
 /// [`auto_with`] sheets alone if then nearly every cell looks whole; otherwise also with the network, whose
-/// answer counts if it leaves fewer doubts. The second answer takes the time of both.
-///
-/// Without a network of your own, it is the one that comes with Primordia.
+/// answer counts if it leaves no more doubts. Otherwise sheets are asked once more: to keep their answer
+/// meanwhile would take more memory than either search. Without a network of your own, it is the one that
+/// comes with Primordia.
 ///
 /// # Errors
-/// Those of [`auto_with`].
+/// Those of [`auto_with`] sheets alone.
 pub fn auto_asking<T>(
     membrane: &Volume<T>,
     params: &Auto,
@@ -37,24 +37,32 @@ pub fn auto_asking<T>(
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    let find = |network| auto_with(membrane, params, &Guides { network, nuclei });
+    let find =
+        |network: Option<&Boundary>| auto_with(membrane, params, &Guides { network, nuclei });
     let sheets = find(None);
     let Some(doubts) = doubts(&sheets, Segmentation::verdict) else {
         return Ok((sheets?, Witness::Sheets));
     };
-    drop(sheets); // both answers at once would take more memory than either
-    let shipped;
-    let network = if let Some(network) = network {
-        network
-    } else {
-        shipped = Boundary::shipped()?;
-        &shipped
-    };
-    let by_network = find(Some(network));
+    drop(sheets);
+    let by_network = or_shipped(network, |network| find(Some(network)));
     if mends(&by_network, Segmentation::verdict, doubts) {
         return Ok((by_network?, Witness::Network));
     }
     Ok((find(None)?, Witness::Sheets))
+}
+
+/// Has the work done by a network of your own, or by the one that comes with Primordia.
+///
+/// # Errors
+/// Those of the work; [`SegmentError::Network`] if the weights that come with Primordia are damaged.
+pub fn or_shipped<S>(
+    network: Option<&Boundary>,
+    work: impl FnOnce(&Boundary) -> Result<S>,
+) -> Result<S> {
+    match network {
+        Some(network) => work(network),
+        None => work(&Boundary::shipped()?),
+    }
 }
 
 /// The share of cells that sheets leave in doubt, where the network may mend that; none if nearly

@@ -91,9 +91,7 @@ impl Verdict {
         const UNSURE: f32 = 0.9;
         let n_cells = probabilities.len();
         let expected_wrong = probabilities.iter().map(|&p| 1.0 - f64::from(p)).sum::<f64>();
-        let mut verdict =
-            Self { grade: Grade::Pass, n_cells, expected_wrong, least_sure: Vec::new() };
-        verdict.grade = match verdict.share_wrong() {
+        let grade = match expected_wrong / n_cells.max(1) as f64 {
             share if share <= Self::LOOK => Grade::Pass,
             share if share <= Self::FAIL => Grade::Look,
             _ => Grade::Fail,
@@ -103,7 +101,7 @@ impl Verdict {
         least_sure.retain(|cell| cell.1 < UNSURE);
         least_sure.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
         least_sure.truncate(LISTED);
-        Self { least_sure, ..verdict }
+        Self { grade, n_cells, expected_wrong, least_sure }
     }
 }
 
@@ -116,9 +114,7 @@ impl fmt::Display for Verdict {
         };
         let (wrong, n_cells) = (self.expected_wrong, self.n_cells);
         match self.grade {
-            Grade::Pass if wrong < 0.5 => {
-                write!(f, "{grade}: every cell looks whole")?;
-            }
+            Grade::Pass if wrong < 0.5 => write!(f, "{grade}: every cell looks whole")?,
             _ if wrong < 1.5 => {
                 write!(f, "{grade}: about 1 of {n_cells} cells is probably split, merged or none")?;
             }

@@ -49,7 +49,7 @@ mod vectorized;
 mod volumes;
 pub mod watershed;
 
-pub use asking::{Witness, auto_asking, doubts, mends};
+pub use asking::{Witness, auto_asking, doubts, mends, or_shipped};
 pub use auto::{Auto, Guides, Partition, auto, auto_with};
 pub use components::Components;
 pub use confidence::{CellEvidence, Grade, Verdict};

@@ -8,8 +8,8 @@ use primordia_data::{Scratch, ScratchVolume, Volume};
 use primordia_segmentation::network::Boundary;
 use primordia_segmentation::tiled::TiledPixel;
 use primordia_segmentation::{
-    Room, SegmentError, Segmentation, TiledSegmentation, Verdict, Witness, auto_in_tiles, doubts,
-    mends, whole_bytes,
+    Auto, Room, SegmentError, Segmentation, TiledSegmentation, Verdict, auto_in_tiles, doubts,
+    mends, or_shipped, whole_bytes,
 };
 
 use super::cells::{Finder, Reference, segment_image};
@@ -65,7 +65,7 @@ impl Segmented {
 }
 
 /// Segments the membranes of `reference` in at most `max_bytes` of memory: as [`segment_image`] where that fits, else in tiles, while
-/// what does not fit waits in nameless files beside `output`.
+/// what does not fit waits in nameless files beside `output`. Also tells whether the network was asked because sheets left doubts.
 ///
 /// # Errors
 /// Those of [`segment_image`]; [`AtlasError::Segment`] with the file if the memory does not suffice, which says what would.
@@ -74,7 +74,7 @@ pub fn segment_within(
     finder: &Finder,
     max_bytes: u64,
     output: &Path,
-) -> Result<(Segmented, Witness)> {
+) -> Result<(Segmented, bool)> {
     let image = reference.image;
     let grid = (image.shape(), image.required_voxel_size()?);
     let pixel_bytes = if reference.dark { 4 } else { image.pixel_type().n_bytes() } as u64;
@@ -87,7 +87,7 @@ pub fn segment_within(
     };
     if needed <= max_bytes {
         let found = segment_image(reference, finder)?;
-        return Ok((Segmented::Whole(found.cells), found.witness));
+        return Ok((Segmented::Whole(found.cells), found.network_was_asked));
     }
     let room = Room { max_bytes, scratch: Scratch::beside(output) };
     let found = match image.pixel_type() {
@@ -97,8 +97,9 @@ pub fn segment_within(
         _ => in_tiles(&on_disk(reference, &room, Voxels::into_f32)?, finder, &room, needed),
     };
     let path = image.path().to_owned();
-    let (found, witness) = found.map_err(|source| AtlasError::Segment { path, source })?;
-    Ok((Segmented::Tiled(found), witness))
+    let (found, network_was_asked) =
+        found.map_err(|source| AtlasError::Segment { path, source })?;
+    Ok((Segmented::Tiled(found), network_was_asked))
 }
 
 fn bytes(voxels: Voxels) -> Array3<u8> {
@@ -117,29 +118,24 @@ fn in_tiles<T: TiledPixel>(
     finder: &Finder,
     room: &Room,
     needed: u64,
-) -> Result<(TiledSegmentation, Witness), SegmentError> {
-    let by_sheets = |params| {
-        let found = auto_in_tiles(membrane, params, None, room);
-        found.map(|found| (found, Witness::Sheets))
-    };
-    let by_network = |params, network| {
-        let found = auto_in_tiles(membrane, params, Some(network), room);
-        found.map(|found| (found, Witness::Network))
-    };
-    let verdict = |(found, _): &(TiledSegmentation, Witness)| Some(found.verdict());
+) -> Result<(TiledSegmentation, bool), SegmentError> {
+    let find =
+        |params: &Auto, network: Option<&Boundary>| auto_in_tiles(membrane, params, network, room);
     match finder {
         Finder::Auto(params, network) => {
-            let sheets = by_sheets(params);
-            let Some(doubts) = doubts(&sheets, verdict) else { return sheets };
-            // Both answers wait on disk. With too little memory for the network, sheets answer.
-            let asked = match network {
-                Some(network) => by_network(params, network),
-                None => by_network(params, &Boundary::shipped()?),
-            };
-            if mends(&asked, verdict, doubts) { asked } else { sheets }
+            let verdict = |found: &TiledSegmentation| Some(found.verdict());
+            let sheets = find(params, None);
+            if let Some(doubts) = doubts(&sheets, verdict) {
+                // Both answers wait on disk. With too little memory for the network, sheets answer.
+                let asked = or_shipped(network.as_deref(), |network| find(params, Some(network)));
+                if mends(&asked, verdict, doubts) {
+                    return Ok((asked?, true));
+                }
+            }
+            Ok((sheets?, false))
         }
-        Finder::Sheets(params) => by_sheets(params),
-        Finder::Network(params, network) => by_network(params, network),
+        Finder::Sheets(params) => Ok((find(params, None)?, false)),
+        Finder::Network(params, network) => Ok((find(params, Some(network))?, false)),
         // Its flood looks at the whole image.
         Finder::Hartmann2020(_) => Err(SegmentError::Memory { max_bytes: room.max_bytes, needed }),
     }

@@ -129,17 +129,19 @@ impl Finder {
         self
     }
 
+    /// The cells, and whether it was by the network, asked where sheets left doubts.
     fn find<T>(
         &self,
         membrane: &Volume<T>,
         nuclei: Option<&Nuclei>,
-    ) -> Result<(Segmentation, Witness), SegmentError>
+    ) -> Result<(Segmentation, bool), SegmentError>
     where
         T: Copy + Into<f32> + Send + Sync,
     {
         let found = match self {
             Self::Auto(params, network) => {
-                return auto_asking(membrane, params, network.as_deref(), nuclei);
+                let found = auto_asking(membrane, params, network.as_deref(), nuclei);
+                return found.map(|(found, witness)| (found, witness == Witness::Network));
             }
             Self::Sheets(params) => auto_with(membrane, params, &Guides { network: None, nuclei }),
             Self::Network(params, network) => {
@@ -149,20 +151,12 @@ impl Finder {
                 hartmann2020(&to_bytes(&membrane.map(|&value| value.into()))?, params)
             }
         };
-        Ok((found?, self.witness()))
-    }
-
-    /// By what the cells are found if the finder asks no question of its own.
-    fn witness(&self) -> Witness {
-        if matches!(self, Self::Network(..)) { Witness::Network } else { Witness::Sheets }
+        Ok((found?, false))
     }
 }
 
 /// The network that comes with Primordia.
-///
-/// # Errors
-/// [`AtlasError::Segment`] if its weights are damaged.
-pub fn shipped() -> Result<Boundary> {
+fn shipped() -> Result<Boundary> {
     let path = || "the weights that come with Primordia".into();
     Boundary::shipped().map_err(|source| AtlasError::Segment { path: path(), source })
 }
@@ -171,8 +165,8 @@ pub fn shipped() -> Result<Boundary> {
 pub struct Found {
     /// The cells.
     pub cells: Segmentation,
-    /// Whether the network had a say in them.
-    pub witness: Witness,
+    /// Whether they were found with the network because sheets alone left doubts.
+    pub network_was_asked: bool,
     /// What was taken out of the membranes first.
     pub unmixing: Option<Unmixing>,
     /// The number of nuclei that were found to guide it.
@@ -191,8 +185,8 @@ pub fn segment_image(reference: &Reference<'_>, finder: &Finder) -> Result<Found
     let nuclei = nuclei.as_ref();
     if reference.bleeding.is_some() || reference.dark {
         let (membrane, unmixing) = reference.read()?;
-        let (cells, witness) = finder.find(&membrane, nuclei).map_err(failed)?;
-        return Ok(Found { cells, witness, unmixing, n_nuclei });
+        let (cells, network_was_asked) = finder.find(&membrane, nuclei).map_err(failed)?;
+        return Ok(Found { cells, network_was_asked, unmixing, n_nuclei });
     }
     let image = reference.image;
     let voxel_size = image.required_voxel_size()?;
@@ -202,14 +196,14 @@ pub fn segment_image(reference: &Reference<'_>, finder: &Finder) -> Result<Found
     let found = match (voxels, finder) {
         (Voxels::U8(voxels), Finder::Hartmann2020(params)) => {
             let cells = hartmann2020(&Volume::new(voxels, voxel_size)?, params);
-            cells.map(|cells| (cells, finder.witness()))
+            cells.map(|cells| (cells, false))
         }
         (Voxels::U8(voxels), _) => finder.find(&Volume::new(voxels, voxel_size)?, nuclei),
         (Voxels::U16(voxels), _) => finder.find(&Volume::new(voxels, voxel_size)?, nuclei),
         (other, _) => finder.find(&Volume::new(other.into_f32(), voxel_size)?, nuclei),
     };
-    let (cells, witness) = found.map_err(failed)?;
-    Ok(Found { cells, witness, unmixing: None, n_nuclei })
+    let (cells, network_was_asked) = found.map_err(failed)?;
+    Ok(Found { cells, network_was_asked, unmixing: None, n_nuclei })
 }
 
 /// The cells of a label image that was made elsewhere, on the grid of `image`.

@@ -52,7 +52,7 @@ pub(super) struct Features {
     #[arg(long, requires = "output")]
     landmarks: bool,
     /// Moments up to this order, for --landmarks
-    #[arg(long, value_name = "ORDER", default_value_t = 5,
+    #[arg(long, value_name = "ORDER", default_value_t = 5, requires = "landmarks",
           value_parser = clap::value_parser!(u8).range(1..=12))]
     moments: u8,
     /// Also write how noisy each feature is: the cells are shifted, turned and laid into other voxels

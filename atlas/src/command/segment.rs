@@ -12,7 +12,7 @@ use primordia::measured::found_table;
 use primordia_data::experiment::Segmentation as Recipe;
 use primordia_data::image::{ImageFile, check_suffix};
 use primordia_data::{VoxelSize, replace_file};
-use primordia_segmentation::{Partition, Segmentation, Witness};
+use primordia_segmentation::{Partition, Segmentation};
 
 use super::along_axes::parse_voxel_size;
 use super::channel::{membrane_channel, other_channel};
@@ -110,7 +110,7 @@ fn said(found: &Segmentation) -> String {
 enum Method {
     /// Nothing to tune, any voxel size: by sheets, and where these leave doubts, with the network
     Auto,
-    /// By bright sheets alone: never slower than it must be
+    /// By bright sheets alone, without the network: the fastest
     Sheets,
     /// By sheets and a network, whatever the image: finds more cells in dim images
     Network,
@@ -152,15 +152,15 @@ impl Segment {
             nuclei: other_channel(&image, channel, "--nuclei", self.nuclei.as_deref())?,
             dark: self.dark_membranes,
         };
-        let (found, witness, unmixing, n_nuclei) = match self.max_memory {
+        let (found, network_was_asked, unmixing, n_nuclei) = match self.max_memory {
             None => {
-                let Found { cells, witness, unmixing, n_nuclei } =
+                let Found { cells, network_was_asked, unmixing, n_nuclei } =
                     segment_image(&reference, &finder)?;
-                (Segmented::Whole(cells), witness, unmixing, n_nuclei)
+                (Segmented::Whole(cells), network_was_asked, unmixing, n_nuclei)
             }
             Some(most) => {
-                let (found, witness) = segment_within(&reference, &finder, most, &self.output)?;
-                (found, witness, None, None)
+                let (found, asked) = segment_within(&reference, &finder, most, &self.output)?;
+                (found, asked, None, None)
             }
         };
         found.write_labels(&self.output)?;
@@ -190,7 +190,7 @@ impl Segment {
             if let (Some(n_nuclei), Some(name)) = (n_nuclei, &self.nuclei) {
                 println!("guided by {n_nuclei} nuclei in channel {name}");
             }
-            if matches!((self.method, witness), (Method::Auto, Witness::Network)) {
+            if network_was_asked {
                 println!("sheets alone left doubts: the network was asked as well");
             }
             if let Some(verdict) = found.verdict() {
