@@ -77,7 +77,7 @@ impl CloudShape {
 }
 
 /// The features of [`LANDMARKS`] and the moments up to `order` of one cloud per cell, whose points
-/// are relative to the cell's centroid; columns begin with `prefix`. NULL-like NaN for empty clouds.
+/// are relative to the cell's centroid; columns begin with `prefix`. Empty clouds have NaN.
 ///
 /// # Errors
 /// [`crate::FeatureError::Data`] if two cells have one name.
