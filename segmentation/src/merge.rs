@@ -71,6 +71,15 @@ impl RegionGraph {
         self.faces.iter().map(|&((a, b), face)| (a, b, face))
     }
 
+    /// The graph without the faces between different `groups`.
+    #[must_use]
+    pub(crate) fn within(&self, groups: &[u32]) -> Self {
+        let is_within =
+            |&&((a, b), _): &&((u32, u32), Face)| groups[a as usize] == groups[b as usize];
+        let faces = self.faces.iter().filter(is_within).copied().collect();
+        Self { faces, n_regions: self.n_regions }
+    }
+
     /// The number of regions.
     pub fn n_regions(&self) -> usize {
         self.n_regions

@@ -45,13 +45,7 @@ pub(crate) fn multicut_guided(
         multicut_energy(graph, groups, most) + together.map(|(_, _, cost)| cost).sum::<f64>()
     };
     let best = if energy(linked) < energy(greedy) { linked } else { greedy };
-    let mut within = RegionGraph::new(graph.n_regions());
-    for (a, b, face) in graph.faces() {
-        if best[a as usize] == best[b as usize] {
-            within.add(a, b, face);
-        }
-    }
-    merge_by_average(&within, f64::INFINITY, assumed)
+    merge_by_average(&graph.within(best), f64::INFINITY, assumed)
 }
 
 /// What the faces between different groups cost together.
