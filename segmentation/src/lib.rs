@@ -27,7 +27,6 @@ pub mod hartmann2020;
 pub mod median;
 pub mod merge;
 pub mod multicut;
-mod neighbours;
 pub mod network;
 pub mod nuclei;
 mod refine;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::guide::{Guide, Holds, add};
-use crate::neighbours::Neighbours;
 use crate::volumes::Volumes;
 
 /// The faces between regions: for each pair that touches, how much evidence for a membrane lies
@@ -83,6 +82,16 @@ impl RegionGraph {
     /// The number of regions.
     pub fn n_regions(&self) -> usize {
         self.n_regions
+    }
+
+    /// For each region, its faces by the region on the other side.
+    fn neighbours(&self) -> Vec<BTreeMap<u32, Face>> {
+        let mut near = vec![BTreeMap::new(); self.n_regions];
+        for (a, b, face) in self.faces() {
+            near[a as usize].insert(b, face);
+            near[b as usize].insert(a, face);
+        }
+        near
     }
 
     /// The graph after regions became `groups[region]` of `n_groups`.
@@ -192,7 +201,7 @@ fn merge(
     mut known: Known<'_>,
     parts: impl Fn(Face, Sides) -> f64,
 ) -> Merged {
-    let mut near = Neighbours::new(graph);
+    let mut near = graph.neighbours();
     let parting = |known: &Known<'_>, a: u32, b: u32, face: Face| parts(face, known.sides(a, b));
     let mut queue: BinaryHeap<Candidate> = graph
         .faces()
@@ -204,11 +213,12 @@ fn merge(
         if parted > most {
             break;
         }
-        if near.face(a, b).is_none_or(|face| parting(&known, a, b, face) != parted) {
+        if near[a as usize].get(&b).is_none_or(|&face| parting(&known, a, b, face) != parted) {
             continue; // joined, or changed, since
         }
         // The one with fewer neighbours goes, so that few faces move.
-        let (gone, kept) = if near.count(a) < near.count(b) { (a, b) } else { (b, a) };
+        let (gone, kept) =
+            if near[a as usize].len() < near[b as usize].len() { (a, b) } else { (b, a) };
         parents[gone as usize] = kept;
         strongest[kept as usize] =
             f64::max(parted, f64::max(strongest[kept as usize], strongest[gone as usize]));
@@ -216,9 +226,9 @@ fn merge(
         let mut push = |other, face| {
             queue.push(Candidate::new(kept, other, parting(&known, kept, other, face)));
         };
-        near.join(gone, kept, &mut push);
+        join(&mut near, gone, kept, &mut push);
         if is_more {
-            near.of(kept).for_each(|(other, face)| push(other, face));
+            near[kept as usize].iter().for_each(|(&other, &face)| push(other, face));
         }
     }
     Merged::new(&parents, &strongest)
@@ -279,25 +289,42 @@ pub fn absorb(
     sizes: &[f64],
     is_crumb: impl Fn(usize, f64, Face, Face) -> bool,
 ) -> Merged {
-    let mut near = Neighbours::new(graph);
+    let mut near = graph.neighbours();
     let mut sizes = sizes.to_vec();
     let mut parents: Vec<u32> = (0..graph.n_regions as u32).collect();
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by(|&a, &b| sizes[a].total_cmp(&sizes[b]));
     for gone in order {
-        let faces = || near.of(gone as u32);
-        let around = faces().fold(Face::default(), |sum, (_, face)| sum.with(face));
-        let weakest = faces().min_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
-        let Some((kept, _)) =
-            weakest.filter(|&(_, face)| is_crumb(gone, sizes[gone], around, face))
+        let around = near[gone].values().fold(Face::default(), |sum, &face| sum.with(face));
+        let weakest = near[gone].iter().min_by(|a, b| a.1.mean().total_cmp(&b.1.mean()));
+        let Some((&kept, _)) =
+            weakest.filter(|(_, face)| is_crumb(gone, sizes[gone], around, **face))
         else {
             continue;
         };
         parents[gone] = kept;
         sizes[kept as usize] += sizes[gone];
-        near.join(gone as u32, kept, |_, _| ());
+        join(&mut near, gone as u32, kept, |_, _| ());
     }
     Merged::new(&parents, &vec![0.0; graph.n_regions])
+}
+
+/// Gives the faces of `gone` to `kept`, and tells of each that `kept` then has.
+fn join(
+    near: &mut [BTreeMap<u32, Face>],
+    gone: u32,
+    kept: u32,
+    mut changed: impl FnMut(u32, Face),
+) {
+    for (other, face) in std::mem::take(&mut near[gone as usize]) {
+        near[other as usize].remove(&gone);
+        if other != kept {
+            let sum = near[kept as usize].get(&other).copied().unwrap_or_default().with(face);
+            near[kept as usize].insert(other, sum);
+            near[other as usize].insert(kept, sum);
+            changed(other, sum);
+        }
+    }
 }
 
 /// A pair that may be joined; the largest in the queue is parted by the least, then has the lowest
