@@ -55,14 +55,14 @@ fn main() {
     );
     let mut all = Vec::new();
     let mut table = String::from(
-        "optics,voxel_um,around,weakest,strongest_joined,inside,relative_volume,border_share,iou\n",
+        "optics,voxel_um,around,weakest,inside,most_joined,least_parted,relative_volume,border_share,iou\n",
     );
     for (name, optics) in OPTICS {
         for um in VOXELS_UM {
             let cells = race((name, optics), um, first, method, &network);
             for cell in &cells {
                 let e = cell.evidence;
-                let numbers = [e.around, e.weakest, e.strongest_joined, e.inside];
+                let numbers = [e.around, e.weakest, e.inside, e.most_joined, e.least_parted];
                 let numbers = [&numbers[..], &[e.relative_volume, e.border_share, cell.iou]];
                 let numbers: Vec<String> = numbers.concat().iter().map(f64::to_string).collect();
                 let _ = writeln!(table, "{name},{},{}", um[0], numbers.join(","));

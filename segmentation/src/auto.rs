@@ -1,10 +1,10 @@
 //! Segmentation without anything to tune.
 //!
 //! Sheets are enhanced ([`crate::sheet`]) and evened out by the strength of the sheets around; a
-//! watershed cuts the image into far more regions than cells; regions part only where a sheet lies in
-//! the face between them ([`Partition`]); what is far larger than a cell is background.
+//! watershed cuts the image into far more regions than cells; those are joined that most probably are
+//! one cell ([`Partition`]); what is far larger than a cell is background.
 
-use ndarray::{Array3, Axis, s};
+use ndarray::Array3;
 use primordia_data::{Labels, Volume, VoxelSize};
 use rayon::prelude::*;
 
@@ -15,10 +15,12 @@ use crate::evidence::Evidence;
 use crate::gaussian::{gaussian, gaussian_reach};
 use crate::guide::Guide;
 use crate::hartmann2020::finite_range;
+use crate::joining::{Image, Joining, OUTSIDE};
 use crate::merge::{Face, Merged, RegionGraph, absorb, merge_guided};
 use crate::multicut::multicut_guided;
 use crate::network::{Boundary, Light, add_to, evened};
 use crate::nuclei::{Nuclei, Rooms};
+use crate::pieces::{Counts, Piece};
 use crate::refine::{FullGrid, SmallSheets, mark_cores};
 use crate::regions::{Part, Seams, minima};
 use crate::resample::{Enlarged, coarse_size, divide, factors_up_to, over, put, shrink};
@@ -29,7 +31,6 @@ use crate::strength::{
     CoarseSums, RawSheets, Strength, WIDTH_STEP, choose_width, coarse_factors, noise_gain, usual,
 };
 use crate::tiles::Cut;
-use crate::volumes::Volumes;
 use crate::watershed::flood;
 
 /// What membranes and cells are, in µm; the defaults fit animal and plant tissues.
@@ -41,7 +42,8 @@ pub struct Auto {
     pub membrane_um: f64,
     /// Smaller pieces are no cells, in µm³; where voxels are too coarse for it, 100 voxels.
     pub min_volume_um3: f64,
-    /// How much of the usual strength of membranes nearby parts two cells, 0 to 1.
+    /// How much of the usual strength of membranes nearby parts two cells, 0 to 1, where nothing else is known of them:
+    /// by [`Partition::Average`] and [`Partition::Multicut`], and of crumbs.
     pub parting: f64,
     /// How regions become cells.
     pub partition: Partition,
@@ -50,27 +52,14 @@ pub struct Auto {
 /// How regions of the over-segmentation become cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Partition {
-    /// The two with the least mean evidence on their common face first ([`merge_by_average`](crate::merge_by_average)): on phantoms the
-    /// better one.
+    /// The two first that most probably are one cell, as was learned from phantoms ([`crate::joining`]): the best one. Where
+    /// nuclei guide, which it knows nothing of, [`Partition::Average`].
     #[default]
+    Learned,
+    /// The two with the least mean evidence on their common face first ([`merge_by_average`](crate::merge_by_average)).
     Average,
     /// All faces at once ([`multicut`](fn@crate::multicut)).
     Multicut,
-}
-
-impl Partition {
-    fn of(
-        self,
-        graph: &RegionGraph,
-        (most, assumed): (f64, Face),
-        guide: &Guide<'_>,
-        volumes: &Volumes,
-    ) -> Merged {
-        match self {
-            Self::Average => merge_guided(graph, most, assumed, guide, volumes),
-            Self::Multicut => multicut_guided(graph, most, assumed, guide),
-        }
-    }
 }
 
 /// Cells are at least this share of the usual volume.
@@ -89,7 +78,7 @@ impl Default for Auto {
             membrane_um: 0.44,
             min_volume_um3: 10.0,
             parting: 0.26,
-            partition: Partition::Average,
+            partition: Partition::Learned,
         }
     }
 }
@@ -157,17 +146,40 @@ pub fn auto_with<T>(
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    match guides.network {
-        Some(network) => by_network(membrane, params, network, guides.nuclei),
-        None => by_sheets(membrane, params, guides.nuclei),
+    let (grid, sheets) = found(membrane, params, guides.network)?;
+    cells(&grid, sheets, params, guides.nuclei)
+}
+
+/// The sheets of the shrunken image, by the filter or by both witnesses.
+fn found<'a, T>(
+    membrane: &'a Volume<T>,
+    params: &Auto,
+    network: Option<&Boundary>,
+) -> Result<(FullGrid<'a, T>, Sheets)>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
+    match network {
+        Some(network) => by_network(membrane, params, network),
+        None => by_sheets(membrane, params),
     }
 }
 
-fn by_sheets<T>(
+/// An over-segmented image, and the region (`1..`) of each voxel of the shrunken image.
+pub(crate) fn over_segmented<T>(
     membrane: &Volume<T>,
     params: &Auto,
-    nuclei: Option<&Nuclei>,
-) -> Result<Segmentation>
+    network: Option<&Boundary>,
+) -> Result<(Image, Volume<u32>, [usize; 3])>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
+    let (grid, sheets) = found(membrane, params, network)?;
+    let (labels, n_regions) = over_segment(&sheets, grid.width_um, None)?;
+    Ok((image_of(&labels, n_regions, &sheets, grid.width_um), labels, grid.factors))
+}
+
+fn by_sheets<'a, T>(membrane: &'a Volume<T>, params: &Auto) -> Result<(FullGrid<'a, T>, Sheets)>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
@@ -177,15 +189,14 @@ where
     let range = image.range()?;
     let sheets = sheets(&image, SheetScale::for_width(width_um), range)?;
     drop(image);
-    cells(&FullGrid { image: membrane, factors, range, width_um }, sheets, params, nuclei)
+    Ok((FullGrid { image: membrane, factors, range, width_um }, sheets))
 }
 
-fn by_network<T>(
-    membrane: &Volume<T>,
+fn by_network<'a, T>(
+    membrane: &'a Volume<T>,
     params: &Auto,
     network: &Boundary,
-    nuclei: Option<&Nuclei>,
-) -> Result<Segmentation>
+) -> Result<(FullGrid<'a, T>, Sheets)>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
@@ -210,7 +221,7 @@ where
         put(&mut sheets.directions, tile.from(), &found);
     }
     drop(learned);
-    cells(&FullGrid { image: membrane, factors, range, width_um }, sheets, params, nuclei)
+    Ok((FullGrid { image: membrane, factors, range, width_um }, sheets))
 }
 
 /// What both witnesses say together, as a share of what is usual.
@@ -234,26 +245,31 @@ where
 {
     let rooms = with_walls(grid, &mut sheets, nuclei)?;
     let (mut labels, n_regions) = over_segment(&sheets, grid.width_um, rooms.as_ref())?;
-    let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
-    let mut seams = Seams::default();
-    seams.add(&labels, &sheets, &whole(shape));
+    let image = image_of(&labels, n_regions, &sheets, grid.width_um);
     let guide = rooms.map_or_else(Guide::default, |rooms| rooms.guide(&labels, n_regions));
-    let mut regions = Regions::new(n_regions);
-    regions.add(&labels, &Part::whole(shape), shape);
     let mut sheets = SmallSheets::from(sheets);
     if grid.factors == [1; 3] {
         sheets.evidence = None; // nobody asks, and memory is needed
     }
-    let graph = seams.graph(n_regions);
-    let full = (grid.image.shape(), voxel_size);
-    let cells = Cells::new(&regions, &graph, &guide, full, grid.width_um, params)?;
-    drop((regions, graph, guide));
+    let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
+    let cells = Cells::new(&image, &guide, (grid.image.shape(), voxel_size), params)?;
+    drop((image, guide));
     rename(&mut labels, &cells.names);
     let mut has_core = vec![false; cells.evidence.len() + 1];
     mark_cores(&labels, &whole(shape), &mut has_core);
     let labels = grid.enlarge(labels, sheets, &has_core)?;
     let threshold = Threshold { level: params.parting, tried: Vec::new() };
     Ok(Segmentation { labels: Labels::new(labels), evidence: Some(cells.evidence), threshold })
+}
+
+/// What its regions and their faces are.
+fn image_of(labels: &Volume<u32>, n_regions: usize, sheets: &Sheets, width_um: f64) -> Image {
+    let all = Part::whole(labels.shape());
+    let mut seams = Seams::default();
+    seams.add(labels, sheets, &all.core);
+    let mut counts = Counts::new(n_regions, labels.voxel_size());
+    counts.add(labels, &sheets.evidence, &all, labels.shape());
+    Image { graph: seams.graph(n_regions), pieces: counts.pieces(), width_um }
 }
 
 /// The rooms of nuclei, if there are any, whose walls become weak sheets.
@@ -314,13 +330,6 @@ pub(crate) fn seeds(
 /// How many voxels (z, y, x) away the furthest voxels are that decide whether a voxel is a seed.
 pub(crate) fn seed_reach(voxel_size: VoxelSize, width_um: f64) -> [usize; 3] {
     gaussian_reach(voxel_size, SEED_WIDTHS * width_um).map(|reach| reach + 1)
-}
-
-/// What is assumed of a face before it is looked at: a piece of weak sheet, some three widths wide.
-fn assumed(width_um: f64) -> Face {
-    const EVIDENCE: f64 = 0.5;
-    let area_um2 = 10.0 * width_um * width_um;
-    Face { evidence: EVIDENCE * area_um2, area_um2 }
 }
 
 /// The widths at which sheets may be looked for, narrowest first, in an image of merged voxels.
@@ -426,44 +435,6 @@ pub(crate) fn even_out(evidence: &mut Volume<Evidence>, from: [usize; 3], usual:
     divide(evidence, from, usual, |value, usual| Evidence::new(value.value() / usual));
 }
 
-/// What is known of each of the regions `1..=n`.
-pub(crate) struct Regions {
-    n_voxels: Vec<u64>,
-    /// The area on the border of the image.
-    border_um2: Vec<f64>,
-}
-
-impl Regions {
-    pub(crate) fn new(n_regions: usize) -> Self {
-        Self { n_voxels: vec![0; n_regions], border_um2: vec![0.0; n_regions] }
-    }
-
-    /// Adds the voxels asked for of a part of an image of some shape.
-    pub(crate) fn add(&mut self, labels: &Volume<u32>, part: &Part, shape: [usize; 3]) {
-        let core = part.core.clone();
-        let [z, y, x] = core.clone();
-        let voxels = labels.voxels().slice(s![z, y, x]);
-        for row in voxels.rows() {
-            row.iter()
-                .filter(|label| **label > 0)
-                .for_each(|&label| self.n_voxels[label as usize - 1] += 1);
-        }
-        for axis in 0..3 {
-            let first = part.from[axis] + core[axis].start;
-            let area_um2 = labels.voxel_size().face_area_um2(axis);
-            for at in [0, shape[axis] - 1] {
-                if !(first..first + core[axis].len()).contains(&at) {
-                    continue;
-                }
-                let border = voxels.index_axis(Axis(axis), at - first);
-                for &label in border.iter().filter(|label| **label > 0) {
-                    self.border_um2[label as usize - 1] += area_um2;
-                }
-            }
-        }
-    }
-}
-
 /// The cells among the merged regions.
 pub(crate) struct Cells {
     pub(crate) evidence: Vec<CellEvidence>,
@@ -477,39 +448,30 @@ impl Cells {
     /// # Errors
     /// [`SegmentError::NoCells`] in an image of some shape.
     pub(crate) fn new(
-        regions: &Regions,
-        graph: &RegionGraph,
+        image: &Image,
         guide: &Guide<'_>,
         grid: ([usize; 3], VoxelSize),
-        width_um: f64,
         params: &Auto,
     ) -> Result<Self> {
+        Self::joined_by(&Joining::shipped()?, image, guide, grid, params)
+    }
+
+    /// [`Cells::new`] as something else than what comes with Primordia learned to join them.
+    pub(crate) fn joined_by(
+        joining: &Joining,
+        image: &Image,
+        guide: &Guide<'_>,
+        grid: ([usize; 3], VoxelSize),
+        params: &Auto,
+    ) -> Result<Self> {
+        let (graph, width_um) = (&image.graph, image.width_um);
         tracing::debug!(n_regions = graph.n_regions(), width_um, "over-segmented");
-        let assumed = assumed(width_um);
-        let voxel_um3 = grid.1.volume_um3();
-        let region_um3: Vec<f64> = regions.n_voxels.iter().map(|&n| n as f64 * voxel_um3).collect();
-        let border = &regions.border_um2;
-        let joining = |volumes: &Volumes| {
-            let partition = params.partition;
-            let merged = partition.of(graph, (params.parting, assumed), guide, volumes);
-            let joined = graph.grouped(&merged.groups, merged.n_groups());
-            let extent = Extent::new(&merged, &region_um3, border, &joined);
-            let nuclei = guide.grouped(&merged.groups, merged.n_groups());
-            let usual_um3 = nuclei
-                .usual(&extent.volume_um3)
-                .unwrap_or_else(|| extent.usual_um3(params.min_volume_um3.max(100.0 * voxel_um3)));
-            (merged, joined, extent, nuclei, usual_um3)
-        };
-        let once = joining(&Volumes::default());
-        let (merged, joined, first, nuclei, usual_um3) =
-            if params.partition == Partition::Average && !guide.has_any() {
-                // How large cells are is known once regions have been joined: then they are joined again, by that.
-                let usual_um3 = once.4;
-                drop(once); // memory is needed
-                joining(&Volumes::new(region_um3.clone(), usual_um3))
-            } else {
-                once // nuclei tell that better, and the multicut has no order of joining
-            };
+        let assumed = image.assumed();
+        let least_um3 = params.min_volume_um3.max(100.0 * grid.1.volume_um3());
+        let (merged, usual_um3) = partition(joining, image, guide, least_um3, params);
+        let joined = graph.grouped(&merged.groups, merged.n_groups());
+        let first = Extent::new(&merged, &image.pieces, &joined);
+        let nuclei = guide.grouped(&merged.groups, merged.n_groups());
         let least_um3 = params.min_volume_um3.max(SMALLEST * usual_um3);
         let merged = merged.then(&absorb(
             &joined,
@@ -523,9 +485,10 @@ impl Cells {
             },
         ));
         let joined = graph.grouped(&merged.groups, merged.n_groups());
-        let extent = Extent::new(&merged, &region_um3, border, &joined);
+        let extent = Extent::new(&merged, &image.pieces, &joined);
         let nuclei = guide.grouped(&merged.groups, merged.n_groups());
         let seen = evidence_of(graph, &merged, &joined, &nuclei, assumed);
+        let doubts = joining.doubts(image, usual_um3, &merged.groups, &joined);
         let mut evidence = Vec::new();
         let cell: Vec<u32> = (0..merged.n_groups())
             .map(|group| {
@@ -533,6 +496,8 @@ impl Cells {
                     return 0;
                 }
                 evidence.push(CellEvidence {
+                    most_joined: doubts[group].most_joined,
+                    least_parted: doubts[group].least_parted,
                     relative_volume: extent.volume_um3[group] / usual_um3,
                     border_share: extent.border_share(group),
                     ..seen[group]
@@ -549,6 +514,39 @@ impl Cells {
             .collect();
         Ok(Self { evidence, names })
     }
+}
+
+/// Which regions are one, and the usual volume of a cell, which is at least `least_um3`.
+fn partition(
+    joining: &Joining,
+    image: &Image,
+    guide: &Guide<'_>,
+    least_um3: f64,
+    params: &Auto,
+) -> (Merged, f64) {
+    let (graph, assumed) = (&image.graph, image.assumed());
+    let merged = match params.partition {
+        // How large cells are is known once regions have been joined somehow.
+        Partition::Learned | Partition::Average => {
+            merge_guided(graph, params.parting, assumed, guide)
+        }
+        Partition::Multicut => multicut_guided(graph, params.parting, assumed, guide),
+    };
+    let usual_um3 = usual_um3(&merged, image, guide, least_um3);
+    if params.partition != Partition::Learned || guide.has_any() {
+        return (merged, usual_um3);
+    }
+    drop(merged); // memory is needed
+    let usual_um3 = joining.usual_um3(image, usual_um3, least_um3);
+    (joining.merge(image, usual_um3), usual_um3)
+}
+
+/// The usual volume of groups of regions.
+pub(crate) fn usual_um3(merged: &Merged, image: &Image, guide: &Guide<'_>, least_um3: f64) -> f64 {
+    let joined = image.graph.grouped(&merged.groups, merged.n_groups());
+    let extent = Extent::new(merged, &image.pieces, &joined);
+    let nuclei = guide.grouped(&merged.groups, merged.n_groups());
+    nuclei.usual(&extent.volume_um3).unwrap_or_else(|| extent.usual_um3(least_um3))
 }
 
 /// What the faces of each group say; `joined` is the graph of the groups, `nuclei` which they hold.
@@ -580,7 +578,6 @@ fn evidence_of(
         .map(|group| CellEvidence {
             around: around[group].with(assumed).mean(),
             weakest: weakest[group].min(1.0),
-            strongest_joined: merged.strongest_joined[group],
             inside: inside[group].evidence / inside[group].area_um2.max(assumed.area_um2),
             ..CellEvidence::default()
         })
@@ -595,20 +592,21 @@ struct Extent {
 }
 
 impl Extent {
-    /// From what regions have, and the graph of the groups.
-    fn new(merged: &Merged, region_um3: &[f64], border_um2: &[f64], joined: &RegionGraph) -> Self {
-        let sum = |of: &[f64]| {
+    /// From regions, and the graph of the groups.
+    fn new(merged: &Merged, pieces: &[Piece], joined: &RegionGraph) -> Self {
+        let sum = |of: fn(&Piece) -> f64| {
             let mut sums = vec![0.0; merged.n_groups()];
-            merged.groups.iter().zip(of).for_each(|(&group, value)| sums[group as usize] += value);
+            let regions = merged.groups.iter().zip(pieces);
+            regions.for_each(|(&group, piece)| sums[group as usize] += of(piece));
             sums
         };
-        let border_um2 = sum(border_um2);
+        let border_um2 = sum(|piece| piece.border_um2);
         let mut surface_um2 = border_um2.clone();
         for (a, b, face) in joined.faces() {
             surface_um2[a as usize] += face.area_um2;
             surface_um2[b as usize] += face.area_um2;
         }
-        Self { volume_um3: sum(region_um3), border_um2, surface_um2 }
+        Self { volume_um3: sum(|piece| piece.volume_um3), border_um2, surface_um2 }
     }
 
     /// The usual volume of a cell: half of the volume of all cells lies in larger ones. Cells are groups of at least
@@ -639,7 +637,8 @@ impl Extent {
     /// Background is much larger than a cell, or larger and mostly bounded by the image itself.
     fn is_background(&self, group: usize, usual_um3: f64) -> bool {
         let volume = self.volume_um3[group];
-        volume > 10.0 * usual_um3 || (volume > 4.0 * usual_um3 && self.border_share(group) > 0.35)
+        volume > OUTSIDE * usual_um3
+            || (volume > 4.0 * usual_um3 && self.border_share(group) > 0.35)
     }
 }
 

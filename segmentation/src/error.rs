@@ -67,6 +67,8 @@ pub enum SegmentError {
         "the file does not say how its weights came about, so training cannot go on from it; begin from its weights instead"
     )]
     NoRecipe,
+    #[error("this does not say which regions are one cell: wanted is the JSON that training wrote")]
+    NotJoining,
     #[error("the loss is no number after {step} steps; try a lower learning rate")]
     Diverged { step: u64 },
     #[error("the network could not be computed: {0}")]

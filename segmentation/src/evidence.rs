@@ -7,6 +7,9 @@ use half::f16;
 pub(crate) struct Evidence(f16);
 
 impl Evidence {
+    /// How many whole steps evidence of 1 is.
+    pub(crate) const STEPS: f64 = 512.0;
+
     #[inline]
     pub(crate) fn new(value: f32) -> Self {
         Self(f16::from_f32(value))
@@ -30,8 +33,7 @@ impl Evidence {
 impl From<Evidence> for u32 {
     #[inline]
     fn from(evidence: Evidence) -> Self {
-        const PER_UNIT: f32 = 512.0;
-        (evidence.value() * PER_UNIT).min(4095.0) as u32
+        (evidence.value() * Evidence::STEPS as f32).min(4095.0) as u32
     }
 }
 

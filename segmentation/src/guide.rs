@@ -183,7 +183,7 @@ mod tests {
         let joined = guide.grouped(&[1, 0, 1], 2);
         assert_eq!(joined.held, [vec![Nucleus(1)], vec![Nucleus(0), Nucleus(2)]]);
         assert!(joined.has_nucleus(1) && !joined.has_nucleus(0) && !joined.has_nucleus(7));
-        let face = |evidence| Face { evidence, area_um2: 2.0 };
+        let face = |evidence| Face::new(evidence, 2.0);
         close(joined.seen((0, 1, face(1.0))).mean(), 0.5);
         close(joined.seen((0, 1, face(0.1))).mean(), 0.5 * PARTING);
     }

@@ -11,6 +11,7 @@
 #![allow(clippy::float_cmp)] // equal means equal here: a value that has not changed, an exact answer
 #![allow(clippy::inline_always)] // what must melt into one vector loop
 
+mod adam;
 pub mod asking;
 mod assignment;
 pub mod auto;
@@ -24,11 +25,13 @@ mod evidence;
 pub mod gaussian;
 mod guide;
 pub mod hartmann2020;
+pub mod joining;
 pub mod median;
 pub mod merge;
 pub mod multicut;
 pub mod network;
 pub mod nuclei;
+mod pieces;
 mod refine;
 mod regions;
 mod resample;
@@ -46,7 +49,6 @@ pub mod tiled;
 mod tiles;
 pub mod unmix;
 mod vectorized;
-mod volumes;
 pub mod watershed;
 
 pub use asking::{Witness, auto_asking, doubts, mends, or_shipped};
@@ -58,6 +60,7 @@ pub use edits::{EditProblem, Edited, apply_edits};
 pub use error::{Result, SegmentError};
 pub use gaussian::{gaussian, gaussian_bytes};
 pub use hartmann2020::{Hartmann2020, hartmann2020, to_bytes};
+pub use joining::Joining;
 pub use median::median;
 pub use merge::{Face, Merged, RegionGraph, absorb, merge_by_average};
 pub use multicut::{multicut, multicut_energy};

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::guide::{Guide, Holds, add};
-use crate::volumes::Volumes;
 
 /// The faces between regions: for each pair that touches, how much evidence for a membrane lies
 /// on their common face, and its area.
@@ -20,18 +19,35 @@ pub struct Face {
     pub evidence: f64,
     /// Area in µm².
     pub area_um2: f64,
+    /// The squared mean evidence of its parts × their area, so that it is known how far parts differ.
+    pub squared: f64,
 }
 
 impl Face {
+    /// A face in one part.
+    pub fn new(evidence: f64, area_um2: f64) -> Self {
+        let mean = if area_um2 > 0.0 { evidence / area_um2 } else { 0.0 };
+        Self { evidence, area_um2, squared: mean * evidence }
+    }
+
     /// The mean evidence.
     pub fn mean(&self) -> f64 {
         self.evidence / self.area_um2
     }
 
+    /// The standard deviation of the mean evidence of its parts.
+    pub fn deviation(&self) -> f64 {
+        (self.squared / self.area_um2 - self.mean().powi(2)).max(0.0).sqrt()
+    }
+
     /// Both together.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
-        Self { evidence: self.evidence + other.evidence, area_um2: self.area_um2 + other.area_um2 }
+        Self {
+            evidence: self.evidence + other.evidence,
+            area_um2: self.area_um2 + other.area_um2,
+            squared: self.squared + other.squared,
+        }
     }
 }
 
@@ -126,112 +142,133 @@ impl RegionGraph {
 /// uncertain, then waits until the faces around it have been joined to it. [`Face::default`] is
 /// the published linkage.
 pub fn merge_by_average(graph: &RegionGraph, most: f64, assumed: Face) -> Merged {
-    merge_guided(graph, most, assumed, &Guide::default(), &Volumes::default())
+    merge_guided(graph, most, assumed, &Guide::default())
 }
 
-/// [`merge_by_average`] in which the mean evidence on a face counts by how large its two sides are together, and their
-/// nuclei add to it.
+/// [`merge_by_average`] in which what two sides of a face hold of nuclei adds to the mean evidence on it.
 pub(crate) fn merge_guided(
     graph: &RegionGraph,
     most: f64,
     assumed: Face,
     guide: &Guide<'_>,
-    volumes: &Volumes,
 ) -> Merged {
-    let parts = |face: Face, sides: Sides| face.with(assumed).mean() * sides.weight + sides.nuclei;
-    merge(graph, most, Known::new(graph.n_regions, guide, volumes), parts)
+    merge(graph, most, &mut Average::new(graph, assumed, guide))
 }
 
 /// Joins regions, always the two whose joining saves the most of a multicut's cost, until none saves any
 /// (greedy additive edge contraction, Keuper et al. 2015, doi:10.1109/ICCV.2015.204): the cost of a face is
 /// `(most − mean evidence) × area`.
 pub(crate) fn join_greedily(graph: &RegionGraph, most: f64, guide: &Guide<'_>) -> Merged {
-    let unknown = Volumes::default();
-    let known = Known::new(graph.n_regions, guide, &unknown);
-    merge(graph, 0.0, known, |face, sides| face.evidence + (sides.nuclei - most) * face.area_um2)
+    merge(graph, 0.0, &mut Greedy { most, held: Held::new(graph, guide) })
 }
 
-/// What is known of groups of regions besides their faces.
-struct Known<'k> {
-    guide: &'k Guide<'k>,
-    held: Vec<Vec<Holds>>,
-    volumes: &'k Volumes,
-    um3: Vec<f64>,
-}
+/// What tells which two groups of regions are joined next.
+pub(crate) trait Linkage {
+    /// How much parts two groups with a common face: those that least parts are joined first.
+    fn parts(&self, a: u32, b: u32, face: Face) -> f64;
 
-/// What is known of the two sides of a face.
-#[derive(Clone, Copy)]
-struct Sides {
-    /// What their nuclei add to its mean evidence.
-    nuclei: f64,
-    /// By how much that counts, by their volume together.
-    weight: f64,
-}
-
-impl<'k> Known<'k> {
-    fn new(n_regions: usize, guide: &'k Guide<'k>, volumes: &'k Volumes) -> Self {
-        Self { guide, held: guide.held(n_regions), volumes, um3: volumes.um3(n_regions) }
+    /// Whether two groups stay two, although little parts them.
+    fn refuses(&mut self, _a: u32, _b: u32, _face: Face) -> bool {
+        false
     }
 
-    fn sides(&self, a: u32, b: u32) -> Sides {
-        let (a, b) = (a as usize, b as usize);
-        Sides {
-            nuclei: self.guide.between(&self.held[a], &self.held[b]),
-            weight: self.volumes.weight(self.um3[a] + self.um3[b]),
-        }
+    /// Gives what is known of `gone` to `kept`, which had a `face` between them; tells whether faces of `kept` count differently
+    /// since, besides those that it had in common with `gone`.
+    fn join(&mut self, gone: u32, kept: u32, face: Face) -> bool;
+}
+
+/// [`merge_guided`].
+pub(crate) struct Average<'g> {
+    assumed: Face,
+    held: Held<'g>,
+}
+
+impl<'g> Average<'g> {
+    pub(crate) fn new(graph: &RegionGraph, assumed: Face, guide: &'g Guide<'g>) -> Self {
+        Self { assumed, held: Held::new(graph, guide) }
+    }
+}
+
+impl Linkage for Average<'_> {
+    fn parts(&self, a: u32, b: u32, face: Face) -> f64 {
+        face.with(self.assumed).mean() + self.held.between(a, b)
     }
 
-    /// Gives what is known of `gone` to `kept`; tells whether all faces of `kept` may count differently since.
+    fn join(&mut self, gone: u32, kept: u32, _face: Face) -> bool {
+        self.held.join(gone, kept)
+    }
+}
+
+/// [`join_greedily`].
+struct Greedy<'g> {
+    most: f64,
+    held: Held<'g>,
+}
+
+impl Linkage for Greedy<'_> {
+    fn parts(&self, a: u32, b: u32, face: Face) -> f64 {
+        face.evidence + (self.held.between(a, b) - self.most) * face.area_um2
+    }
+
+    fn join(&mut self, gone: u32, kept: u32, _face: Face) -> bool {
+        self.held.join(gone, kept)
+    }
+}
+
+/// What groups of regions hold of nuclei.
+struct Held<'g> {
+    guide: &'g Guide<'g>,
+    of: Vec<Vec<Holds>>,
+}
+
+impl<'g> Held<'g> {
+    fn new(graph: &RegionGraph, guide: &'g Guide<'g>) -> Self {
+        Self { guide, of: guide.held(graph.n_regions) }
+    }
+
+    fn between(&self, a: u32, b: u32) -> f64 {
+        self.guide.between(&self.of[a as usize], &self.of[b as usize])
+    }
+
     fn join(&mut self, gone: u32, kept: u32) -> bool {
-        let held = std::mem::take(&mut self.held[gone as usize]);
-        let um3 = std::mem::take(&mut self.um3[gone as usize]);
-        let kept = kept as usize;
-        let is_more = !held.is_empty() || self.volumes.matter_beyond(self.um3[kept]);
-        add(&mut self.held[kept], held);
-        self.um3[kept] += um3;
+        let held = std::mem::take(&mut self.of[gone as usize]);
+        let is_more = !held.is_empty();
+        add(&mut self.of[kept as usize], held);
         is_more
     }
 }
 
-/// Joins regions, always the two that least parts, until every face parts more than `most`; what a face parts is told by
-/// the face and by what is known of its two sides.
-fn merge(
-    graph: &RegionGraph,
-    most: f64,
-    mut known: Known<'_>,
-    parts: impl Fn(Face, Sides) -> f64,
-) -> Merged {
+/// Joins regions, always the two that least parts, until every two that touch are parted by more than `most`, or refused.
+pub(crate) fn merge(graph: &RegionGraph, most: f64, linkage: &mut impl Linkage) -> Merged {
     let mut near = graph.neighbours();
-    let parting = |known: &Known<'_>, a: u32, b: u32, face: Face| parts(face, known.sides(a, b));
-    let mut queue: BinaryHeap<Candidate> = graph
-        .faces()
-        .map(|(a, b, face)| Candidate::new(a, b, parting(&known, a, b, face)))
-        .collect();
+    let mut queue: BinaryHeap<Candidate> =
+        graph.faces().map(|(a, b, face)| Candidate::new(a, b, linkage.parts(a, b, face))).collect();
     let mut parents: Vec<u32> = (0..graph.n_regions as u32).collect();
-    let mut strongest = vec![0.0; graph.n_regions];
+    let mut most_joined = vec![0.0; graph.n_regions];
     while let Some(Candidate { parted, a, b }) = queue.pop() {
         if parted > most {
             break;
         }
-        if near[a as usize].get(&b).is_none_or(|&face| parting(&known, a, b, face) != parted) {
-            continue; // joined, or changed, since
+        let Some(&face) = near[a as usize].get(&b) else { continue }; // joined since
+        if linkage.parts(a, b, face) != parted || linkage.refuses(a, b, face) {
+            continue;
         }
         // The one with fewer neighbours goes, so that few faces move.
         let (gone, kept) =
             if near[a as usize].len() < near[b as usize].len() { (a, b) } else { (b, a) };
         parents[gone as usize] = kept;
-        strongest[kept as usize] =
-            f64::max(parted, f64::max(strongest[kept as usize], strongest[gone as usize]));
-        let is_more = known.join(gone, kept);
+        most_joined[kept as usize] =
+            f64::max(parted, f64::max(most_joined[kept as usize], most_joined[gone as usize]));
+        let is_changed = linkage.join(gone, kept, face);
         let mut push = |other, face| {
-            queue.push(Candidate::new(kept, other, parting(&known, kept, other, face)));
+            queue.push(Candidate::new(kept, other, linkage.parts(kept, other, face)));
         };
         join(&mut near, gone, kept, &mut push);
-        if is_more {
+        if is_changed {
             near[kept as usize].iter().for_each(|(&other, &face)| push(other, face));
         }
     }
-    Merged::new(&parents, &strongest)
+    Merged::new(&parents, &most_joined)
 }
 
 /// Which regions became one.
@@ -239,15 +276,15 @@ fn merge(
 pub struct Merged {
     /// The group of each region: `0..n` in the order of their first regions.
     pub groups: Vec<u32>,
-    /// For each group, the most evidence that was overruled to make it; 0 for single regions.
-    pub strongest_joined: Vec<f64>,
+    /// For each group, the most that parted two of its regions, or groups of them, that were joined; 0 for single regions.
+    pub most_joined: Vec<f64>,
 }
 
 impl Merged {
-    /// The groups of a forest of parents, whose roots know the strongest face joined below them.
-    fn new(parents: &[u32], strongest: &[f64]) -> Self {
+    /// The groups of a forest of parents, whose roots know the most that was overruled below them.
+    fn new(parents: &[u32], most: &[f64]) -> Self {
         let mut names = BTreeMap::new();
-        let mut strongest_joined = Vec::new();
+        let mut most_joined = Vec::new();
         let groups = (0..parents.len() as u32)
             .map(|region| {
                 let mut root = region;
@@ -255,17 +292,17 @@ impl Merged {
                     root = parents[root as usize];
                 }
                 *names.entry(root).or_insert_with(|| {
-                    strongest_joined.push(strongest[root as usize]);
-                    strongest_joined.len() as u32 - 1
+                    most_joined.push(most[root as usize]);
+                    most_joined.len() as u32 - 1
                 })
             })
             .collect();
-        Self { groups, strongest_joined }
+        Self { groups, most_joined }
     }
 
     /// The number of groups.
     pub fn n_groups(&self) -> usize {
-        self.strongest_joined.len()
+        self.most_joined.len()
     }
 
     /// These groups, with each group joined to others by `next`.
@@ -273,12 +310,12 @@ impl Merged {
     pub fn then(&self, next: &Self) -> Self {
         let groups: Vec<u32> =
             self.groups.iter().map(|&group| next.groups[group as usize]).collect();
-        let mut strongest_joined = next.strongest_joined.clone();
-        for (&before, &after) in self.strongest_joined.iter().zip(&next.groups) {
-            let strongest = &mut strongest_joined[after as usize];
-            *strongest = strongest.max(before);
+        let mut most_joined = next.most_joined.clone();
+        for (&before, &after) in self.most_joined.iter().zip(&next.groups) {
+            let most = &mut most_joined[after as usize];
+            *most = most.max(before);
         }
-        Self { groups, strongest_joined }
+        Self { groups, most_joined }
     }
 }
 
@@ -369,7 +406,7 @@ mod tests {
             let mut graph = RegionGraph::new(9);
             for ((a, b), (mean, area_um2)) in faces {
                 if a != b {
-                    graph.add(a, b, Face { evidence: mean * area_um2, area_um2 });
+                    graph.add(a, b, Face::new(mean * area_um2, area_um2));
                 }
             }
             graph
@@ -382,20 +419,13 @@ mod tests {
         most: f64,
         assumed: Face,
         guide: &Guide<'_>,
-        volumes: &Volumes,
     ) -> Vec<u32> {
         let mut groups: Vec<u32> = (0..graph.n_regions() as u32).collect();
         loop {
             let joined = graph.grouped(&groups, graph.n_regions());
             let nuclei = guide.grouped(&groups, graph.n_regions()).held(graph.n_regions());
-            let um3 = volumes.um3(graph.n_regions());
-            let of_group = |group: u32| -> f64 {
-                let own = groups.iter().zip(&um3).filter(|(own, _)| **own == group);
-                own.map(|(_, um3)| um3).sum()
-            };
             let parting = |(a, b, face): (u32, u32, Face)| {
-                face.with(assumed).mean() * volumes.weight(of_group(a) + of_group(b))
-                    + guide.between(&nuclei[a as usize], &nuclei[b as usize])
+                face.with(assumed).mean() + guide.between(&nuclei[a as usize], &nuclei[b as usize])
             };
             let weakest = joined.faces().min_by(|a, b| parting(*a).total_cmp(&parting(*b)));
             match weakest {
@@ -414,16 +444,13 @@ mod tests {
             most in 0.1..0.9_f64,
             assumed_um2 in prop::sample::select(vec![0.0, 0.5]),
             sureness in prop::collection::vec(0.1..1.0_f64, 0..7),
-            // In powers of 2, whose sums are exact in any order.
-            um3 in prop::option::of(prop::collection::vec((0..6).prop_map(|n| f64::from(1 << n)), 9)),
         ) {
-            let assumed = Face { evidence: 0.6 * assumed_um2, area_um2: assumed_um2 };
+            let assumed = Face::new(0.6 * assumed_um2, assumed_um2);
             let nuclei = Nuclei::known(&sureness);
             let guide = Guide::first_regions_hold(&nuclei);
-            let volumes = um3.map_or_else(Volumes::default, |um3| Volumes::new(um3, 16.0));
-            let merged = merge_guided(&graph, most, assumed, &guide, &volumes);
+            let merged = merge_guided(&graph, most, assumed, &guide);
             let (groups, n) = (&merged.groups, merged.n_groups());
-            let slow = merge_by_definition(&graph, most, assumed, &guide, &volumes);
+            let slow = merge_by_definition(&graph, most, assumed, &guide);
             for a in 0..9 {
                 prop_assert!((groups[a] as usize) < n);
                 for b in 0..9 {
@@ -434,21 +461,10 @@ mod tests {
     }
 
     #[test]
-    fn the_same_face_parts_two_cells_but_not_two_halves_of_one_nor_two_pieces_of_background() {
-        let mut graph = RegionGraph::new(2);
-        graph.add(0, 1, Face { evidence: 0.25, area_um2: 1.0 });
-        let n_groups = |um3: f64| {
-            let volumes = Volumes::new(vec![um3; 2], 300.0);
-            merge_guided(&graph, 0.26, Face::default(), &Guide::default(), &volumes).n_groups()
-        };
-        assert_eq!([75.0, 120.0, 300.0, 3000.0].map(n_groups), [1, 1, 2, 1]);
-    }
-
-    #[test]
     fn crumbs_go_where_least_parts_them() {
         let mut graph = RegionGraph::new(4);
-        graph.add(0, 1, Face { evidence: 2.0, area_um2: 1.0 });
-        graph.add(1, 2, Face { evidence: 1.0, area_um2: 1.0 });
+        graph.add(0, 1, Face::new(2.0, 1.0));
+        graph.add(1, 2, Face::new(1.0, 1.0));
         let merged = absorb(&graph, &[9.0, 1.0, 9.0, 1.0], |_, size, _, _| size < 2.0);
         assert_eq!(merged.groups, [0, 1, 1, 2]);
         let open = absorb(&graph, &[9.0, 1.0, 9.0, 1.0], |_, _, around, _| around.mean() < 1.2);
@@ -459,12 +475,12 @@ mod tests {
     fn two_nuclei_part_what_no_face_does_and_go_on_doing_so_in_larger_groups() {
         let mut graph = RegionGraph::new(4);
         for (a, b) in [(0, 2), (2, 3), (3, 1)] {
-            graph.add(a, b, Face { evidence: 0.01 * f64::from(a + b), area_um2: 1.0 });
+            graph.add(a, b, Face::new(0.01 * f64::from(a + b), 1.0));
         }
         let groups = |sureness: [f64; 2]| {
             let nuclei = Nuclei::known(&sureness);
             let guide = Guide::first_regions_hold(&nuclei);
-            merge_guided(&graph, 0.26, Face::default(), &guide, &Volumes::default()).groups
+            merge_guided(&graph, 0.26, Face::default(), &guide).groups
         };
         assert_eq!(groups([1.0, 1.0]), [0, 1, 0, 1]);
         assert_eq!(groups([1.0, 0.5]), [0, 0, 0, 0], "one of them may be none");
@@ -473,10 +489,10 @@ mod tests {
     #[test]
     fn a_small_hole_in_a_strong_face_does_not_join() {
         let mut graph = RegionGraph::new(3);
-        graph.add(0, 2, Face { evidence: 0.0, area_um2: 1.0 });
-        graph.add(1, 2, Face { evidence: 9.0, area_um2: 10.0 });
-        graph.add(0, 1, Face { evidence: 3.0, area_um2: 4.0 });
+        graph.add(0, 2, Face::new(0.0, 1.0));
+        graph.add(1, 2, Face::new(9.0, 10.0));
+        graph.add(0, 1, Face::new(3.0, 4.0));
         let merged = merge_by_average(&graph, 0.5, Face::default());
-        assert_eq!(merged, Merged { groups: vec![0, 1, 0], strongest_joined: vec![0.0, 0.0] });
+        assert_eq!(merged, Merged { groups: vec![0, 1, 0], most_joined: vec![0.0, 0.0] });
     }
 }

@@ -10,13 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::guide::Guide;
 use crate::merge::{Face, Merged, RegionGraph, join_greedily, merge_by_average, merge_guided};
-use crate::volumes::Volumes;
 
 /// Parts regions so that the faces between the parts cost least, as far as local moves find it, from what greedy
 /// joining and average linkage begin with: joining two groups, parting one in two, or a chain of regions that
 /// change sides between two groups makes it no better.
 ///
-/// `assumed` counts for the linkage, and for [`Merged::strongest_joined`], as in [`merge_by_average`].
+/// `assumed` counts for the linkage, and for [`Merged::most_joined`], as in [`merge_by_average`].
 pub fn multicut(graph: &RegionGraph, most: f64, assumed: Face) -> Merged {
     multicut_guided(graph, most, assumed, &Guide::default())
 }
@@ -30,10 +29,7 @@ pub(crate) fn multicut_guided(
     guide: &Guide<'_>,
 ) -> Merged {
     let lifted = guide.costs();
-    let starts = [
-        join_greedily(graph, most, guide),
-        merge_guided(graph, most, assumed, guide, &Volumes::default()),
-    ];
+    let starts = [join_greedily(graph, most, guide), merge_guided(graph, most, assumed, guide)];
     let ends = starts.map(|start| {
         let mut search = Search::new(graph, most, &lifted, &start.groups);
         search.run();
@@ -308,7 +304,7 @@ mod tests {
         let mut graph = RegionGraph::new(8);
         for &(a, b, mean, area_um2) in faces {
             if a != b {
-                graph.add(a, b, Face { evidence: mean * area_um2, area_um2 });
+                graph.add(a, b, Face::new(mean * area_um2, area_um2));
             }
         }
         graph

@@ -209,7 +209,7 @@ impl Seam {
         let sheets = Matrix3::new(zz, zy, zx, zy, yy, yx, zx, yx, xx);
         let in_face = normal.dot(&(sheets * normal));
         let crossing = sheets.trace() - in_face;
-        Face { evidence: in_face, area_um2: f64::from(self.area_um2) - crossing }
+        Face::new(in_face, f64::from(self.area_um2) - crossing)
     }
 }
 

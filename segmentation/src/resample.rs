@@ -156,6 +156,22 @@ impl<'a> Enlarged<'a> {
     }
 }
 
+/// The labels in the middle of the blocks of voxels that became one in `small`.
+pub(crate) fn middles<T>(
+    labels: &Volume<u32>,
+    small: &Volume<T>,
+    factors: [usize; 3],
+) -> Volume<u32> {
+    let mut middles = small.map(|_| 0);
+    for ((z, y, x), label) in middles.voxels_mut().indexed_iter_mut() {
+        let middle = |at: usize, axis: usize| {
+            (at * factors[axis] + factors[axis] / 2).min(labels.shape()[axis] - 1)
+        };
+        *label = labels.voxels()[[middle(z, 0), middle(y, 1), middle(x, 2)]];
+    }
+    middles
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,12 @@
 """Learns the probability that a segmented cell is one whole cell: the numbers in `segmentation/src/confidence.rs`.
 
-    PRIMORDIA_SEED=60 PRIMORDIA_CELLS=cells.csv cargo bench --package primordia-segmentation --bench phantoms
-    python segmentation/training/confidence.py cells.csv [UNSEEN.csv]
+    for METHOD in sheets network; do
+      PRIMORDIA_SEED=60 PRIMORDIA_METHOD=$METHOD PRIMORDIA_CELLS=$METHOD.csv cargo bench --package primordia-segmentation --bench phantoms
+    done
+    python segmentation/training/confidence.py sheets.csv,network.csv [UNSEEN.csv ...]
 
 Prints the coefficients of a logistic regression (scikit-learn 1.9.1, C = 10) in the order in which `CellEvidence::probability`
-adds them, and how well the probabilities of the unseen table (of another seed) agree with the truth.
+adds them, and how well the probabilities of the unseen tables (of another seed) agree with the truth.
 """
 
 import csv
@@ -13,22 +15,40 @@ import sys
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-NAMES = ["around", "weakest", "strongest_joined", "inside", "log larger", "log smaller", "border_share"]
+FACES = ["around", "weakest", "inside"]
+NAMES = [*FACES, "doubt of joining", "doubt of parting", "log larger", "log smaller", "border_share"]
 
 
-def read(path):
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
+def read(paths):
+    rows = []
+    for path in paths.split(","):
+        with open(path, newline="") as file:
+            rows += csv.DictReader(file)
     column = lambda name: np.array([float(row[name]) for row in rows])
+    # Odds say more than probabilities near 0 and 1.
+    logit = lambda p: np.log(np.clip(p, 1e-3, 1 - 1e-3) / np.clip(1 - p, 1e-3, 1 - 1e-3))
     log_volume = np.log(np.maximum(column("relative_volume"), 1e-3))
-    faces = [column(name) for name in NAMES[:4]]
-    x = np.column_stack([*faces, np.maximum(log_volume, 0), np.maximum(-log_volume, 0), column("border_share")])
+    x = np.column_stack(
+        [
+            *[column(name) for name in FACES],
+            logit(column("most_joined")),
+            logit(1 - column("least_parted")),
+            np.maximum(log_volume, 0),
+            np.maximum(-log_volume, 0),
+            column("border_share"),
+        ]
+    )
     return x, column("iou") >= 0.5
 
 
 def calibration_error(p, right, bins=10):
     which = np.minimum((p * bins).astype(int), bins - 1)
     return sum(abs(p[which == b].sum() - right[which == b].sum()) for b in range(bins)) / len(p)
+
+
+def least_sure(p, right):
+    order = np.argsort(p)[: len(p) // 10]
+    return (~right[order]).sum()
 
 
 x, right = read(sys.argv[1])
@@ -40,4 +60,7 @@ for name, coefficient in zip(NAMES, model.coef_[0]):
 for path in sys.argv[2:]:
     x, right = read(path)
     p = model.predict_proba(x)[:, 1]
-    print(f"{path}: {len(right)} cells, {(~right).sum()} wrong, expected calibration error {calibration_error(p, right):.3f}")
+    print(
+        f"{path}: {len(right)} cells, expected calibration error {calibration_error(p, right):.3f}, "
+        f"{least_sure(p, right)} of {(~right).sum()} wrong ones among the least sure tenth"
+    )

@@ -1,6 +1,6 @@
 //! Streams of random numbers: each belongs to a purpose and a number, so that no order of work changes them.
 
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// What random numbers are for.
@@ -33,4 +33,9 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, index: u64) -> ChaCha8Rng {
         .zip(words)
         .for_each(|(key, word)| key.copy_from_slice(&word.to_le_bytes()));
     ChaCha8Rng::from_seed(key)
+}
+
+/// From one value to another, each factor as likely.
+pub(crate) fn log_uniform(from: f64, to: f64, rng: &mut ChaCha8Rng) -> f64 {
+    from * (to / from).powf(rng.random::<f64>())
 }

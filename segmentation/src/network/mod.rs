@@ -30,6 +30,7 @@ use primordia_data::{Volume, VoxelSize};
 use crate::block::Block;
 use crate::error::Result;
 use crate::resample::factors_up_to;
+pub(crate) use chance::log_uniform;
 pub(crate) use evidence::{evened, factors as usual_factors, usual};
 pub(crate) use light::Light;
 use unet::UNet;

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Poisson, StandardNormal};
 use rayon::prelude::*;
 
-use super::chance::{Purpose, stream};
+use super::chance::{Purpose, log_uniform, stream};
 use super::target::boundaries;
 use crate::error::Result;
 use crate::gaussian::gaussian;
@@ -123,11 +123,6 @@ fn position(at: usize, [_, n_y, n_x]: [usize; 3]) -> [usize; 3] {
 fn haze(rng: &mut ChaCha8Rng) -> f32 {
     let most = if rng.random_bool(0.2) { 0.5 } else { 0.15 };
     if rng.random_bool(0.4) { 0.0 } else { rng.random_range(0.0..most) }
-}
-
-/// From one value to another, each factor as likely.
-fn log_uniform(from: f64, to: f64, rng: &mut ChaCha8Rng) -> f64 {
-    from * (to / from).powf(rng.random::<f64>())
 }
 
 /// Any tissue, any way up, under an ideal microscope with any voxels and any blur.

@@ -17,7 +17,7 @@ use super::target::boundaries;
 use super::unet::{INPUTS, Steps};
 use super::working_grid;
 use crate::error::{Result, SegmentError};
-use crate::resample::shrink;
+use crate::resample::{middles, shrink};
 
 /// Pictures that are in use at a time, each of another scene.
 const IN_USE: u64 = 8;
@@ -132,18 +132,6 @@ fn seen<T>(membrane: &Volume<f32>, on_its_grid: &Volume<T>) -> Result<(Volume<f3
     membrane.check_same_grid(on_its_grid)?;
     let factors = working_grid(membrane);
     Ok((standardised(&shrink(membrane, factors, |value| value)?)?, factors))
-}
-
-/// The labels in the middle of the blocks of voxels that became one in `small`.
-fn middles(labels: &Volume<u32>, small: &Volume<f32>, factors: [usize; 3]) -> Volume<u32> {
-    let mut middles = small.map(|_| 0);
-    for ((z, y, x), label) in middles.voxels_mut().indexed_iter_mut() {
-        let middle = |at: usize, axis: usize| {
-            (at * factors[axis] + factors[axis] / 2).min(labels.shape()[axis] - 1)
-        };
-        *label = labels.voxels()[[middle(z, 0), middle(y, 1), middle(x, 2)]];
-    }
-    middles
 }
 
 /// A picture and what is to be learned from it, on one grid.

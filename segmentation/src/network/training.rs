@@ -9,6 +9,7 @@ use super::conv3d::with_values;
 use super::samples::{Crop, Labelled, Samples};
 use super::unet::{LAYERS, UNet};
 use super::weights::{self, Tensors};
+use crate::adam::Adam;
 use crate::error::{Result, SegmentError};
 
 /// How a network is trained.
@@ -83,12 +84,6 @@ pub struct Training {
     adam: Adam,
 }
 
-/// Adam's memory (Kingma & Ba 2015, arXiv:1412.6980).
-struct Adam {
-    mean: Vec<Vec<f32>>,
-    square: Vec<Vec<f32>>,
-}
-
 impl Training {
     /// Begins with random weights, or with those of `start`. Crops are of phantoms; every other one is of `labelled` images, if there are any.
     ///
@@ -101,8 +96,7 @@ impl Training {
             None => UNet::random(&mut stream(recipe.seed, Purpose::Weights, 0))?,
         };
         let weights = weights::flat(&net)?;
-        let zeros = || weights.iter().map(|values| vec![0.0; values.len()]).collect();
-        let adam = Adam { mean: zeros(), square: zeros() };
+        let adam = Adam::new(&weights);
         let samples = Samples::new(recipe.seed, recipe.crop, labelled);
         Ok(Self { recipe, samples, step: 0, weights, adam })
     }
@@ -284,31 +278,6 @@ fn entropy(crops: &[Crop]) -> Result<f64> {
         })??;
     }
     Ok(sum / f64::from(n.max(1) as u32))
-}
-
-impl Adam {
-    /// Changes weights against their slopes; slopes longer than 1 altogether are shortened.
-    fn change(&mut self, weights: &mut [Vec<f32>], slopes: Vec<Vec<f32>>, step: u64, rate: f64) {
-        const KEEP: [f64; 2] = [0.9, 0.999];
-        const LEAST: f64 = 1e-8;
-        let square: f64 = slopes.iter().flatten().map(|&slope| f64::from(slope).powi(2)).sum();
-        let shorten = 1.0 / square.sqrt().max(1.0);
-        let [of_mean, of_square] = KEEP.map(|keep| 1.0 - keep.powi(step.min(100_000) as i32));
-        for (((weights, slopes), mean), square) in
-            weights.iter_mut().zip(slopes).zip(&mut self.mean).zip(&mut self.square)
-        {
-            for (((weight, slope), mean), square) in
-                weights.iter_mut().zip(slopes).zip(mean).zip(square)
-            {
-                let slope = f64::from(slope) * shorten;
-                let m = KEEP[0] * f64::from(*mean) + (1.0 - KEEP[0]) * slope;
-                let s = KEEP[1] * f64::from(*square) + (1.0 - KEEP[1]) * slope * slope;
-                let change = rate * (m / of_mean) / ((s / of_square).sqrt() + LEAST);
-                (*mean, *square) = (m as f32, s as f32);
-                *weight = (f64::from(*weight) - change) as f32;
-            }
-        }
-    }
 }
 
 /// How many numbers a network learns.

@@ -13,8 +13,8 @@ use primordia_data::{ScratchVolume, Volume, VoxelSize};
 use self::room::NETWORK_BYTES;
 pub use self::room::{Room, hartmann2020_bytes, whole_bytes};
 use crate::auto::{
-    Auto, Cells, Regions, agree, even_out, seed_reach, seeds, usual_evidence, usual_factors,
-    width_cut, widths_um,
+    Auto, Cells, agree, even_out, seed_reach, seeds, usual_evidence, usual_factors, width_cut,
+    widths_um,
 };
 use crate::block::{Block, sides, whole};
 use crate::confidence::{CellEvidence, Verdict};
@@ -22,7 +22,9 @@ use crate::error::{Result, SegmentError};
 use crate::evidence::Evidence;
 use crate::guide::Guide;
 use crate::hartmann2020::finite_range;
+use crate::joining::Image;
 use crate::network::{self, Boundary, Light};
+use crate::pieces::Counts;
 use crate::refine::{FullGrid, mark_cores, refine_reach};
 use crate::regions::{Part, Seams};
 use crate::resample::{Enlarged, coarse_size, divide, enlarged, factors_on, over, put, shrink};
@@ -372,15 +374,16 @@ fn cells(
     let regions = flooded(sheets, &seeds, room)?;
     drop(seeds);
     let mut seams = Seams::default();
-    let mut known = Regions::new(n_regions);
+    let mut counts = Counts::new(n_regions, size);
     // Steps go to the voxels that follow.
     for tile in room.tiles(Cut { reach: [1; 3], step: [1; 3] }, shape, SEAM_BYTES, held)? {
         let (labels, part) = (regions.read(&tile.around)?, tile.part());
-        known.add(&labels, &part, shape);
-        seams.add(&labels, &sheets.read(&tile.around)?, &part.core);
+        let sheets = sheets.read(&tile.around)?;
+        counts.add(&labels, &sheets.evidence, &part, shape);
+        seams.add(&labels, &sheets, &part.core);
     }
-    let graph = seams.graph(n_regions);
-    let cells = Cells::new(&known, &graph, &Guide::default(), (full, size), width_um, params)?;
+    let image = Image { graph: seams.graph(n_regions), pieces: counts.pieces(), width_um };
+    let cells = Cells::new(&image, &Guide::default(), (full, size), params)?;
     Ok((ScratchRegions { regions, names: None }, cells))
 }
 

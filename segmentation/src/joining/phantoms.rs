@@ -1,0 +1,148 @@
+//! Tissues to learn from: phantoms under microscopes of all kinds, whole or in part, of any size.
+
+use ndarray::s;
+use primordia_data::phantom::{self, Optics, PhantomParams, Pose, Skin, TissueParams};
+use primordia_data::{Labels, Volume, VoxelSize};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::block::Block;
+use crate::error::Result;
+use crate::network::log_uniform;
+
+/// A membrane channel and its cells.
+pub(crate) type Known = (Volume<u16>, Labels);
+
+/// Phantoms to learn from have this seed or a higher one; benchmarks use lower ones.
+const FIRST_SEED: u64 = 800_000;
+
+/// A microscope.
+type Preset = fn(VoxelSize) -> Optics;
+
+/// Microscopes that show embryos, with their voxels (z, y, x) in µm: the dimmer and the coarser, the more there is to learn.
+const EMBRYOS: [(Preset, [f64; 3]); 10] = [
+    (Optics::edge_of_sight, [1.0, 0.4, 0.4]),
+    (Optics::very_dim, [1.0, 0.4, 0.4]),
+    (Optics::edge_of_sight, [0.6, 0.3, 0.3]),
+    (Optics::very_dim, [0.6, 0.3, 0.3]),
+    (Optics::edge_of_sight, [1.0, 0.4, 0.4]),
+    (Optics::dim, [1.0, 0.4, 0.4]),
+    (Optics::edge_of_sight, [0.6, 0.3, 0.3]),
+    (Optics::very_dim, [0.4, 0.2, 0.2]),
+    (Optics::very_dim, [1.0, 0.4, 0.4]),
+    (Optics::clean, [0.6, 0.3, 0.3]),
+];
+
+/// Phantom `index` of all to learn from: an embryo and any other tissue by turns.
+pub(crate) fn known(index: u64) -> Result<Known> {
+    let seed = FIRST_SEED + index;
+    if index % 2 == 1 {
+        return any_tissue(seed);
+    }
+    let (optics, voxel_um) = EMBRYOS[(index / 2) as usize % EMBRYOS.len()];
+    embryo(optics, voxel_um, seed)
+}
+
+fn embryo(optics: Preset, voxel_um: [f64; 3], seed: u64) -> Result<Known> {
+    let optics = optics(VoxelSize::from_um(voxel_um)?);
+    let params = PhantomParams { optics, ..PhantomParams::default() };
+    let phantom = phantom::specimen(&params.varied(seed), seed)?;
+    Ok((phantom.membrane, phantom.truth))
+}
+
+/// Any tissue under any microscope; four in ten are shown as smaller or larger than they are, and of four in ten there is only
+/// a part, if possible without outside.
+fn any_tissue(seed: u64) -> Result<Known> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let voxel_um = any_voxel_um(&mut rng);
+    let params = any_params(VoxelSize::from_um(voxel_um)?, seed, &mut rng);
+    let phantom = phantom::specimen(&params, seed)?;
+    let scale = if rng.random_bool(0.4) { log_uniform(0.7, 2.2, &mut rng) } else { 1.0 };
+    let shown = VoxelSize::from_um(voxel_um.map(|um| um * scale))?;
+    let labels = phantom.truth.into_volume();
+    let block = if rng.random_bool(0.4) {
+        part_within(&labels, &mut rng)
+    } else {
+        labels.shape().map(|side| 0..side)
+    };
+    let membrane = part(&phantom.membrane, &block, shown)?;
+    Ok((membrane, Labels::new(part(&labels, &block, shown)?)))
+}
+
+fn any_voxel_um(rng: &mut ChaCha8Rng) -> [f64; 3] {
+    let in_plane = log_uniform(0.18, 0.5, rng);
+    let along_z = (in_plane * log_uniform(1.0, 3.0, rng)).min(1.1);
+    [along_z, in_plane, in_plane]
+}
+
+/// Three in four are dim.
+fn any_params(voxel_size: VoxelSize, seed: u64, rng: &mut ChaCha8Rng) -> PhantomParams {
+    let dim = rng.random_bool(0.75);
+    let optics = Optics {
+        peak_counts: if dim { log_uniform(4.0, 18.0, rng) } else { log_uniform(15.0, 90.0, rng) },
+        background_counts: rng.random_range(2.0..6.0),
+        read_noise: rng.random_range(0.7..1.8),
+        patchiness: if dim { rng.random_range(0.4..0.85) } else { rng.random_range(0.0..0.7) },
+        attenuation_um: rng
+            .random_bool(if dim { 0.8 } else { 0.4 })
+            .then(|| log_uniform(35.0, 150.0, rng)),
+        psf_sigma_um: [log_uniform(0.25, 0.6, rng), log_uniform(0.1, 0.22, rng)],
+        skin: rng.random_bool(0.2).then(|| Skin {
+            gap_um: rng.random_range(0.5..4.0),
+            brightness: rng.random_range(0.5..1.5),
+        }),
+        ..Optics::clean(voxel_size)
+    };
+    let tissue = TissueParams {
+        n_cells: rng.random_range(50..130),
+        length_um: rng.random_range(90.0..135.0),
+        waviness_um: rng.random_range(0.1..0.5),
+        constriction: rng.random_range(0.5..2.5),
+        ..TissueParams::default()
+    };
+    let pose = if rng.random_bool(0.5) { Pose::any(seed) } else { Pose::mounted(0.12, seed) };
+    PhantomParams { optics, tissue, pose, ..PhantomParams::default() }
+}
+
+/// Of some boxes around cells the one with most tissue and, above all, least outside.
+fn part_within(labels: &Volume<u32>, rng: &mut ChaCha8Rng) -> Block {
+    const TRIES: usize = 40;
+    const EVERY: usize = 97;
+    /// As good as no outside.
+    const FULL: f64 = 0.98;
+    /// More tissue is no better.
+    const MUCH_UM3: f64 = 8000.0;
+    let shape = labels.shape();
+    let um = labels.voxel_size().um();
+    let places = labels.voxels().indexed_iter().step_by(EVERY).filter(|(_, label)| **label > 0);
+    let places: Vec<[usize; 3]> = places.map(|((z, y, x), _)| [z, y, x]).collect();
+    let mut best = (0.0, shape.map(|side| 0..side));
+    for _ in 0..TRIES {
+        let at = places[rng.random_range(0..places.len())];
+        let sides_um = [
+            rng.random_range(9.0..18.0),
+            rng.random_range(18.0..45.0),
+            rng.random_range(18.0..45.0),
+        ];
+        let block = [0, 1, 2].map(|axis| {
+            let half = (sides_um[axis] / 2.0 / um[axis]) as usize;
+            at[axis].saturating_sub(half)..(at[axis] + half).min(shape[axis])
+        });
+        let [z, y, x] = block.clone();
+        let inside = labels.voxels().slice(s![z, y, x]);
+        let n_cells = inside.iter().filter(|label| **label > 0).count() as f64;
+        let share = n_cells / inside.len() as f64;
+        let much = (n_cells * labels.voxel_size().volume_um3()).min(MUCH_UM3).sqrt();
+        let good = if share > FULL { 1.0 } else { share } * much;
+        if good > best.0 {
+            best = (good, block);
+        }
+    }
+    best.1
+}
+
+/// A part of a volume, whose voxels are as large as told.
+fn part<T: Copy>(volume: &Volume<T>, [z, y, x]: &Block, shown: VoxelSize) -> Result<Volume<T>> {
+    let voxels = volume.voxels().slice(s![z.clone(), y.clone(), x.clone()]).to_owned();
+    Ok(Volume::new(voxels, shown)?)
+}
