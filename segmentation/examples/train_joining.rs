@@ -25,5 +25,5 @@ fn main() -> anyhow::Result<()> {
         println!("phantom {} of {n_phantoms}", index + 1);
     }
     let joining = train(&lessons, recipe, |round, loss| println!("round {round}: loss {loss:.4}"))?;
-    std::fs::write(&output, joining.to_json()).with_context(|| format!("cannot write {output}"))
+    std::fs::write(&output, joining.to_json()?).with_context(|| format!("cannot write {output}"))
 }

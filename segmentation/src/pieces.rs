@@ -222,16 +222,16 @@ mod tests {
         ) {
             let labels = sized_volume(shape, labels, [1.0, 0.5, 0.25]);
             let evidence = labels.map(|&label| Evidence::new(label as f32));
-            let counted = |cores: &[std::ops::Range<usize>]| {
+            let counted = |cuts: &[[usize; 2]]| {
                 let mut counts = Counts::new(2, labels.voxel_size());
-                for z in cores {
-                    let core = [z.clone(), 0..shape[1], 0..shape[2]];
+                for &[from, to] in cuts {
+                    let core = [from..to, 0..shape[1], 0..shape[2]];
                     counts.add(&labels, &evidence, &Part { core, from: [0; 3] }, shape);
                 }
                 counts.pieces()
             };
-            let whole = counted(&[0..shape[0]]);
-            prop_assert_eq!(&counted(&[cut..shape[0], 0..cut]), &whole);
+            let whole = counted(&[[0, shape[0]]]);
+            prop_assert_eq!(&counted(&[[cut, shape[0]], [0, cut]]), &whole);
             for (label, piece) in (1..).zip(whole) {
                 let places: Vec<_> = labels.voxels().indexed_iter()
                     .filter(|(_, found)| **found == label)

@@ -40,7 +40,7 @@ impl Lesson {
     /// From a membrane channel and the labels of its cells (0 is outside), by sheets alone or also by a network.
     ///
     /// # Errors
-    /// Those of [`auto`](fn@crate::auto); [`SegmentError::Data`] if the two do not share a grid.
+    /// Those of [`auto`](fn@crate::auto); [`SegmentError::Data`](crate::SegmentError::Data) if the two do not share a grid.
     pub fn new<T>(membrane: &Volume<T>, labels: &Labels, network: Option<&Boundary>) -> Result<Self>
     where
         T: Copy + Into<f32> + Send + Sync,

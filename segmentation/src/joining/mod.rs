@@ -53,8 +53,11 @@ impl Joining {
     }
 
     /// What was learned as JSON.
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(&self.0).expect("numbers can be written")
+    ///
+    /// # Errors
+    /// [`SegmentError::NotJoining`] if it cannot be written as such.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(&self.0).map_err(|_| SegmentError::NotJoining)
     }
 
     /// The usual volume of a cell, after that of groups of regions joined by evidence alone: between that, which is too large

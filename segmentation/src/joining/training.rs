@@ -111,7 +111,7 @@ fn learn(
     let mut weights = flat(perceptron);
     let mut adam = Adam::new(&weights);
     let n_steps = epochs * examples.len().div_ceil(BATCH);
-    let mut step = 0;
+    let mut step = 0_u64;
     let mut loss = 0.0;
     for _ in 0..epochs {
         examples.shuffle(rng);
@@ -122,7 +122,7 @@ fn learn(
             step += 1;
             let done = step as f64 / n_steps as f64;
             let rate = RATE[1] + (RATE[0] - RATE[1]) * 0.5 * (1.0 + (PI * done).cos());
-            adam.change(&mut weights, slopes, step as u64, rate);
+            adam.change(&mut weights, slopes, step, rate);
         }
     }
     perceptron.hidden = weights[0].chunks_exact(N_HIDDEN).map(<[f32]>::to_vec).collect();
@@ -195,7 +195,7 @@ mod tests {
         let learned = |n| on_threads(n, || train(&lessons, recipe, |_, _| ()).unwrap());
         let once = learned(1);
         assert_eq!(once, learned(3));
-        assert_eq!(once, Joining::from_json(&once.to_json()).unwrap());
+        assert_eq!(once, Joining::from_json(&once.to_json().unwrap()).unwrap());
     }
 
     #[test]
