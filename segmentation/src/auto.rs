@@ -600,7 +600,7 @@ impl Extent {
             regions.for_each(|(&group, piece)| sums[group as usize] += of(piece));
             sums
         };
-        let border_um2 = sum(|piece| piece.border_um2);
+        let border_um2 = sum(|piece| f64::from(piece.border_um2));
         let mut surface_um2 = border_um2.clone();
         for (a, b, face) in joined.faces() {
             surface_um2[a as usize] += face.area_um2;

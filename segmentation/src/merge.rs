@@ -86,15 +86,6 @@ impl RegionGraph {
         self.faces.iter().map(|&((a, b), face)| (a, b, face))
     }
 
-    /// The graph without the faces between different `groups`.
-    #[must_use]
-    pub(crate) fn within(&self, groups: &[u32]) -> Self {
-        let is_within =
-            |&&((a, b), _): &&((u32, u32), Face)| groups[a as usize] == groups[b as usize];
-        let faces = self.faces.iter().filter(is_within).copied().collect();
-        Self { faces, n_regions: self.n_regions }
-    }
-
     /// The number of regions.
     pub fn n_regions(&self) -> usize {
         self.n_regions
@@ -215,6 +206,28 @@ impl Linkage for Greedy<'_> {
     }
 }
 
+/// A linkage within groups that are known: nothing joins two of them.
+pub(crate) struct Within<'g, L> {
+    pub(crate) groups: &'g [u32],
+    pub(crate) linkage: L,
+}
+
+/// Joins all regions of a group, and no others, in the order of a linkage.
+pub(crate) fn merge_within(graph: &RegionGraph, within: &mut Within<'_, impl Linkage>) -> Merged {
+    merge(graph, f64::MAX, within)
+}
+
+impl<L: Linkage> Linkage for Within<'_, L> {
+    fn parts(&self, a: u32, b: u32, face: Face) -> f64 {
+        let is_within = self.groups[a as usize] == self.groups[b as usize];
+        if is_within { self.linkage.parts(a, b, face) } else { f64::INFINITY }
+    }
+
+    fn join(&mut self, gone: u32, kept: u32, face: Face) -> bool {
+        self.linkage.join(gone, kept, face)
+    }
+}
+
 /// What groups of regions hold of nuclei.
 struct Held<'g> {
     guide: &'g Guide<'g>,
@@ -241,14 +254,15 @@ impl<'g> Held<'g> {
 /// Joins regions, always the two that least parts, until every two that touch are parted by more than `most`, or refused.
 pub(crate) fn merge(graph: &RegionGraph, most: f64, linkage: &mut impl Linkage) -> Merged {
     let mut near = graph.neighbours();
-    let mut queue: BinaryHeap<Candidate> =
-        graph.faces().map(|(a, b, face)| Candidate::new(a, b, linkage.parts(a, b, face))).collect();
+    // Candidates that more parts would only take memory.
+    let mut queue: BinaryHeap<Candidate> = graph
+        .faces()
+        .map(|(a, b, face)| Candidate::new(a, b, linkage.parts(a, b, face)))
+        .filter(|candidate| candidate.parted <= most)
+        .collect();
     let mut parents: Vec<u32> = (0..graph.n_regions as u32).collect();
     let mut most_joined = vec![0.0; graph.n_regions];
     while let Some(Candidate { parted, a, b }) = queue.pop() {
-        if parted > most {
-            break;
-        }
         let Some(&face) = near[a as usize].get(&b) else { continue }; // joined since
         if linkage.parts(a, b, face) != parted || linkage.refuses(a, b, face) {
             continue;
@@ -261,7 +275,10 @@ pub(crate) fn merge(graph: &RegionGraph, most: f64, linkage: &mut impl Linkage) 
             f64::max(parted, f64::max(most_joined[kept as usize], most_joined[gone as usize]));
         let is_changed = linkage.join(gone, kept, face);
         let mut push = |other, face| {
-            queue.push(Candidate::new(kept, other, linkage.parts(kept, other, face)));
+            let candidate = Candidate::new(kept, other, linkage.parts(kept, other, face));
+            if candidate.parted <= most {
+                queue.push(candidate);
+            }
         };
         join(&mut near, gone, kept, &mut push);
         if is_changed {

@@ -9,7 +9,9 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::guide::Guide;
-use crate::merge::{Face, Merged, RegionGraph, join_greedily, merge_by_average, merge_guided};
+use crate::merge::{
+    Average, Face, Merged, RegionGraph, Within, join_greedily, merge_guided, merge_within,
+};
 
 /// Parts regions so that the faces between the parts cost least, as far as local moves find it, from what greedy
 /// joining and average linkage begin with: joining two groups, parting one in two, or a chain of regions that
@@ -41,7 +43,9 @@ pub(crate) fn multicut_guided(
         multicut_energy(graph, groups, most) + together.map(|(_, _, cost)| cost).sum::<f64>()
     };
     let best = if energy(linked) < energy(greedy) { linked } else { greedy };
-    merge_by_average(&graph.within(best), f64::INFINITY, assumed)
+    let none = Guide::default();
+    let linkage = Average::new(graph, assumed, &none);
+    merge_within(graph, &mut Within { groups: best, linkage })
 }
 
 /// What the faces between different groups cost together.

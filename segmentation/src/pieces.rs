@@ -1,58 +1,68 @@
 //! What regions of an over-segmentation are by themselves: how large, where, how spread, and how much of them lies on the
 //! border of the image.
 
-use nalgebra::{Matrix3, Vector3};
+use nalgebra::{Matrix3, RealField, Vector3, Vector6};
 use ndarray::{Axis, s};
 use primordia_data::{Volume, VoxelSize};
 
 use crate::evidence::Evidence;
 use crate::regions::Part;
 
-/// One region, or several together.
+/// One region, or several together. There are many: single precision is enough for what is not added up for long.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Piece {
     pub(crate) volume_um3: f64,
     /// The area on the border of the image.
-    pub(crate) border_um2: f64,
+    pub(crate) border_um2: f32,
     /// The evidence for sheets, integrated over the volume, in µm³.
-    pub(crate) evidence_um3: f64,
-    /// The integral of the position (z, y, x) over the volume, in µm⁴.
-    pub(crate) first: Vector3<f64>,
-    /// The integral of the outer product of the position with itself, in µm⁵.
-    pub(crate) second: Matrix3<f64>,
+    pub(crate) evidence_um3: f32,
+    /// The centre of mass (z, y, x).
+    pub(crate) centre_um: Vector3<f32>,
+    /// The covariance of the position (zz, yy, xx, zy, zx, yx) within the volume.
+    pub(crate) spread_um2: Vector6<f32>,
 }
 
 impl Piece {
     /// Both together.
     #[must_use]
     pub(crate) fn with(&self, other: &Self) -> Self {
+        let volume_um3 = self.volume_um3 + other.volume_um3;
+        let share = (other.volume_um3 / volume_um3.max(f64::MIN_POSITIVE)) as f32;
+        let apart = other.centre_um - self.centre_um;
         Self {
-            volume_um3: self.volume_um3 + other.volume_um3,
+            volume_um3,
             border_um2: self.border_um2 + other.border_um2,
             evidence_um3: self.evidence_um3 + other.evidence_um3,
-            first: self.first + other.first,
-            second: self.second + other.second,
+            centre_um: self.centre_um + apart * share,
+            spread_um2: self.spread_um2 * (1.0 - share)
+                + other.spread_um2 * share
+                + products(apart) * (share * (1.0 - share)),
         }
-    }
-
-    /// Its centre of mass (z, y, x).
-    pub(crate) fn centre_um(&self) -> Vector3<f64> {
-        self.first / self.volume_um3.max(f64::MIN_POSITIVE)
     }
 
     /// What its second moments tell of its form, whatever its size and direction.
     pub(crate) fn form(&self) -> Form {
-        let volume = self.volume_um3.max(f64::MIN_POSITIVE);
-        let centre = self.centre_um();
-        let spread = self.second / volume - centre * centre.transpose();
+        let spread = symmetric(self.spread_um2.map(f64::from));
         let determinant = spread.determinant().max(f64::MIN_POSITIVE);
         // An ellipsoid of semi-axes a, b and c has a spread of a²/5, b²/5 and c²/5 along them.
         let ellipsoid_um3 = 4.0 / 3.0 * std::f64::consts::PI * (125.0 * determinant).sqrt();
         Form {
-            solidity: volume / ellipsoid_um3,
+            solidity: self.volume_um3 / ellipsoid_um3,
             elongation: (spread.trace() / 3.0).powi(3) / determinant,
         }
     }
+}
+
+/// The products zz, yy, xx, zy, zx and yx of the parts of a vector.
+fn products<T: RealField + Copy>(at: Vector3<T>) -> Vector6<T> {
+    let [z, y, x] = at.into();
+    Vector6::new(z * z, y * y, x * x, z * y, z * x, y * x)
+}
+
+/// The matrix of such products.
+fn symmetric(products: Vector6<f64>) -> Matrix3<f64> {
+    let [zz, yy, xx, zy, zx, yx] = products.into();
+    Matrix3::new(zz, zy, zx, zy, yy, yx, zx, yx, xx)
 }
 
 /// The form of a piece, by its second moments.
@@ -155,20 +165,21 @@ impl Count {
     }
 
     fn piece(&self, voxel_size: VoxelSize) -> Piece {
+        let n = (self.voxels as f64).max(f64::MIN_POSITIVE);
         let um = Vector3::from(voxel_size.um());
         let voxel_um3 = voxel_size.volume_um3();
-        let [zz, yy, xx, zy, zx, yx] = self.products.map(|sum| sum as f64);
-        let places = Matrix3::new(zz, zy, zx, zy, yy, yx, zx, yx, xx);
         let areas_um2 = [0, 1, 2].map(|axis| voxel_size.face_area_um2(axis));
+        let border = self.border.iter().zip(areas_um2);
+        let middle = Vector3::from(self.sums.map(|sum| sum as f64)) / n;
+        let places = Vector6::from(self.products.map(|sum| sum as f64)) / n - products(middle);
+        // A voxel is a box: it has a spread of its own.
+        let own = Vector6::new(1.0, 1.0, 1.0, 0.0, 0.0, 0.0) / 12.0;
         Piece {
             volume_um3: self.voxels as f64 * voxel_um3,
-            border_um2: self.border.iter().zip(areas_um2).map(|(&n, um2)| n as f64 * um2).sum(),
-            evidence_um3: self.evidence as f64 / Evidence::STEPS * voxel_um3,
-            first: Vector3::from(self.sums.map(|sum| sum as f64)).component_mul(&um) * voxel_um3,
-            // A voxel is a box: it has a spread of its own.
-            second: (places.component_mul(&(um * um.transpose()))
-                + Matrix3::from_diagonal(&um.component_mul(&um)) * (self.voxels as f64 / 12.0))
-                * voxel_um3,
+            border_um2: border.map(|(&n, um2)| n as f64 * um2).sum::<f64>() as f32,
+            evidence_um3: (self.evidence as f64 / Evidence::STEPS * voxel_um3) as f32,
+            centre_um: middle.component_mul(&um).map(|um| um as f32),
+            spread_um2: (places + own).component_mul(&products(um)).map(|um2| um2 as f32),
         }
     }
 }
@@ -179,6 +190,9 @@ mod tests {
     use crate::testing::sized_volume;
     use primordia_data::phantom::{cuboid, ellipsoid};
     use proptest::prelude::*;
+
+    /// Single precision.
+    const SINGLE: f64 = 1e-5;
 
     fn piece(labels: &Volume<u32>) -> Piece {
         let mut counts = Counts::new(1, labels.voxel_size());
@@ -209,7 +223,7 @@ mod tests {
             assert!((found.volume_um3 - 64.0).abs() < 1e-9, "{found:?}");
             // A side s has a spread of s²/12.
             let wanted = (84.0_f64 / 36.0).powi(3) / (64.0 * 16.0 * 4.0 / 1728.0);
-            assert!((found.form().elongation / wanted - 1.0).abs() < 1e-9, "{found:?}");
+            assert!((found.form().elongation / wanted - 1.0).abs() < SINGLE, "{found:?}");
         }
     }
 
@@ -238,12 +252,18 @@ mod tests {
                     .map(|((z, y, x), _)| Vector3::new(z as f64, 0.5 * y as f64, 0.25 * x as f64))
                     .collect();
                 prop_assert!((piece.volume_um3 - 0.125 * places.len() as f64).abs() < 1e-9);
-                prop_assert!((piece.evidence_um3 - f64::from(label) * piece.volume_um3).abs() < 1e-9);
-                let first = places.iter().sum::<Vector3<f64>>() * 0.125;
-                prop_assert!((piece.first - first).norm() < 1e-9);
-                let own = Matrix3::from_diagonal(&Vector3::new(1.0, 0.25, 0.0625)) / 12.0;
-                let second = places.iter().map(|at| at * at.transpose() + own).sum::<Matrix3<f64>>() * 0.125;
-                prop_assert!((piece.second - second).norm() < 1e-9);
+                let evidence_um3 = f64::from(label) * piece.volume_um3;
+                prop_assert!((f64::from(piece.evidence_um3) - evidence_um3).abs() < SINGLE);
+                let n = (places.len() as f64).max(1.0);
+                let centre = places.iter().sum::<Vector3<f64>>() / n;
+                prop_assert!((piece.centre_um.map(f64::from) - centre).norm() < SINGLE);
+                if !places.is_empty() {
+                    let own = Matrix3::from_diagonal(&Vector3::new(1.0, 0.25, 0.0625)) / 12.0;
+                    let of = |at: &Vector3<f64>| (at - centre) * (at - centre).transpose() + own;
+                    let spread = places.iter().map(of).sum::<Matrix3<f64>>() / n;
+                    let found = symmetric(piece.spread_um2.map(f64::from));
+                    prop_assert!((found - spread).norm() < SINGLE);
+                }
             }
         }
     }

@@ -129,7 +129,8 @@ impl Groups {
         if self.is_outside(group) {
             return [0.0; N_SIDE];
         }
-        let surface_um2 = (group.around.area_um2 + group.piece.border_um2).max(f64::MIN_POSITIVE);
+        let border_um2 = f64::from(group.piece.border_um2);
+        let surface_um2 = (group.around.area_um2 + border_um2).max(f64::MIN_POSITIVE);
         let [solidity, elongation] = form(group.piece.form());
         let others = without(group.around, face, 1.0).with(self.assumed);
         [
@@ -138,8 +139,8 @@ impl Groups {
             others.deviation(),
             group.inside.evidence / group.inside.area_um2.max(self.assumed.area_um2),
             group.overruled,
-            (group.piece.border_um2 / surface_um2).clamp(0.0, 1.0),
-            group.piece.evidence_um3 / group.piece.volume_um3.max(f64::MIN_POSITIVE),
+            (border_um2 / surface_um2).clamp(0.0, 1.0),
+            f64::from(group.piece.evidence_um3) / group.piece.volume_um3.max(f64::MIN_POSITIVE),
             solidity,
             elongation,
         ]
@@ -251,7 +252,7 @@ mod tests {
     #[test]
     fn of_the_outside_only_that_it_is_counts() {
         let face = Face::new(1.0, 4.0);
-        let known = |volume_um3: f64, border_um2: f64| {
+        let known = |volume_um3: f64, border_um2: f32| {
             let outside = Piece { volume_um3, border_um2, ..Piece::default() };
             let cell = Piece { volume_um3: 100.0, ..Piece::default() };
             let mut graph = RegionGraph::new(2);

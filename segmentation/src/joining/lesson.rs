@@ -90,11 +90,11 @@ impl Lesson {
         let cell_um = self.usual_um3.cbrt();
         let inside: Vec<usize> = (0..self.truth.len()).filter(|&at| self.truth[at] > 0).collect();
         let Some(&middle) = inside.choose(rng) else { return vec![true; self.truth.len()] };
-        let middle = self.image.pieces[middle].centre_um();
+        let middle_um = self.image.pieces[middle].centre_um;
         let half_um = [0.7..2.0, 1.0..3.5, 1.0..5.0].map(|cells| cell_um * rng.random_range(cells));
         let within = |piece: &Piece| {
-            let away_um = piece.centre_um() - middle;
-            (0..3).all(|axis| away_um[axis].abs() < half_um[axis])
+            let away_um = piece.centre_um - middle_um;
+            (0..3).all(|axis| f64::from(away_um[axis].abs()) < half_um[axis])
         };
         self.image.pieces.iter().map(within).collect()
     }
@@ -114,7 +114,7 @@ impl Lesson {
             if of_a && of_b {
                 faces.push(((numbers[a as usize], numbers[b as usize]), face));
             } else {
-                pieces[(if of_a { a } else { b }) as usize].border_um2 += face.area_um2;
+                pieces[(if of_a { a } else { b }) as usize].border_um2 += face.area_um2 as f32;
             }
         }
         let of_kept = |at: &usize| kept[*at];
@@ -199,12 +199,12 @@ mod tests {
         assert!(part.truth.len() < whole.truth.len());
         assert_eq!(part.truth.len(), part.image.graph.n_regions());
         let border_um2 = |lesson: &Lesson| -> f64 {
-            lesson.image.pieces.iter().map(|piece| piece.border_um2).sum()
+            lesson.image.pieces.iter().map(|piece| f64::from(piece.border_um2)).sum()
         };
         let rest = whole.part(&kept.iter().map(|kept| !kept).collect::<Vec<_>>());
         let cut_um2 = whole.face_um2() - part.face_um2() - rest.face_um2();
         let more_um2 = border_um2(&part) + border_um2(&rest) - border_um2(&whole);
-        assert!((more_um2 / (2.0 * cut_um2) - 1.0).abs() < 1e-9, "{more_um2}, cut {cut_um2}");
+        assert!((more_um2 / (2.0 * cut_um2) - 1.0).abs() < 1e-5, "{more_um2}, cut {cut_um2}");
     }
 
     #[test]

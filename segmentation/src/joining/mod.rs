@@ -21,7 +21,7 @@ pub use training::{Recipe, train};
 use crate::auto::usual_um3;
 use crate::error::{Result, SegmentError};
 use crate::guide::Guide;
-use crate::merge::{Face, Linkage, Merged, RegionGraph, merge};
+use crate::merge::{Face, Linkage, Merged, RegionGraph, Within, merge, merge_within};
 
 /// The weights that come with Primordia; docs/segmentation.md has their recipe.
 const SHIPPED: &str = include_str!("../../weights/joining.json");
@@ -82,9 +82,11 @@ impl Joining {
         groups: &[u32],
         joined: &RegionGraph,
     ) -> Vec<Doubt> {
-        let mut learned = Learned::new(self, image, usual_um3);
-        let within = merge(&image.graph.within(groups), f64::INFINITY, &mut learned);
-        let mut doubts: Vec<Doubt> = (within.most_joined.iter())
+        let linkage = Learned::new(self, image, usual_um3);
+        let mut within = Within { groups, linkage };
+        let merged = merge_within(&image.graph, &mut within);
+        let learned = within.linkage;
+        let mut doubts: Vec<Doubt> = (merged.most_joined.iter())
             .map(|&most_joined| Doubt { most_joined, least_parted: 1.0 })
             .collect();
         let roots = learned.groups.roots(groups, doubts.len());
