@@ -17,7 +17,7 @@ use crate::merge::{
 /// joining and average linkage begin with: joining two groups, parting one in two, or a chain of regions that
 /// change sides between two groups makes it no better.
 ///
-/// `assumed` counts for the linkage, and for [`Merged::most_joined`], as in [`merge_by_average`].
+/// `assumed` counts for the linkage, and for [`Merged::most_joined`], as in [`merge_by_average`](crate::merge::merge_by_average).
 pub fn multicut(graph: &RegionGraph, most: f64, assumed: Face) -> Merged {
     multicut_guided(graph, most, assumed, &Guide::default())
 }
