@@ -64,6 +64,8 @@ pub enum Partition {
 
 /// Cells are at least this share of the usual volume.
 const SMALLEST: f64 = 0.1;
+/// Regions with at most so much evidence between them are one piece before anything else is asked: half of them, as a rule.
+pub(crate) const NOTHING: f64 = 0.1;
 /// Below this share of the usual volume, the smaller a piece, the stronger the sheets that make it a cell.
 const SMALL: f64 = 0.5;
 /// Seeds are the minima of the evidence smoothed by this many widths of a sheet: several in each cell.
@@ -252,8 +254,8 @@ where
         sheets.evidence = None; // nobody asks, and memory is needed
     }
     let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
-    let cells = Cells::new(&image, &guide, (grid.image.shape(), voxel_size), params)?;
-    drop((image, guide));
+    let cells = Cells::new(image, &guide, (grid.image.shape(), voxel_size), params)?;
+    drop(guide);
     rename(&mut labels, &cells.names);
     let mut has_core = vec![false; cells.evidence.len() + 1];
     mark_cores(&labels, &whole(shape), &mut has_core);
@@ -448,27 +450,21 @@ impl Cells {
     /// # Errors
     /// [`SegmentError::NoCells`] in an image of some shape.
     pub(crate) fn new(
-        image: &Image,
+        regions: Image,
         guide: &Guide<'_>,
         grid: ([usize; 3], VoxelSize),
         params: &Auto,
     ) -> Result<Self> {
-        Self::joined_by(&Joining::shipped()?, image, guide, grid, params)
-    }
-
-    /// [`Cells::new`] as something else than what comes with Primordia learned to join them.
-    pub(crate) fn joined_by(
-        joining: &Joining,
-        image: &Image,
-        guide: &Guide<'_>,
-        grid: ([usize; 3], VoxelSize),
-        params: &Auto,
-    ) -> Result<Self> {
-        let (graph, width_um) = (&image.graph, image.width_um);
-        tracing::debug!(n_regions = graph.n_regions(), width_um, "over-segmented");
+        let joining = Joining::shipped()?;
+        let (image, sure) = regions.coarser(NOTHING, guide);
+        let (n_regions, width_um) = (regions.graph.n_regions(), image.width_um);
+        drop(regions); // memory is needed
+        tracing::debug!(n_regions, n_pieces = sure.n_groups(), width_um, "over-segmented");
+        let guide = &guide.grouped(&sure.groups, sure.n_groups());
+        let graph = &image.graph;
         let assumed = image.assumed();
         let least_um3 = params.min_volume_um3.max(100.0 * grid.1.volume_um3());
-        let (merged, usual_um3) = partition(joining, image, guide, least_um3, params);
+        let (merged, usual_um3) = partition(&joining, &image, guide, least_um3, params);
         let joined = graph.grouped(&merged.groups, merged.n_groups());
         let first = Extent::new(&merged, &image.pieces, &joined);
         let nuclei = guide.grouped(&merged.groups, merged.n_groups());
@@ -488,7 +484,7 @@ impl Cells {
         let extent = Extent::new(&merged, &image.pieces, &joined);
         let nuclei = guide.grouped(&merged.groups, merged.n_groups());
         let seen = evidence_of(graph, &merged, &joined, &nuclei, assumed);
-        let doubts = joining.doubts(image, usual_um3, &merged.groups, &joined);
+        let doubts = joining.doubts(&image, usual_um3, &merged.groups, &joined);
         let mut evidence = Vec::new();
         let cell: Vec<u32> = (0..merged.n_groups())
             .map(|group| {
@@ -510,7 +506,7 @@ impl Cells {
             return Err(SegmentError::NoCells { shape: grid.0, min_volume_um3 });
         }
         let names = std::iter::once(0)
-            .chain(merged.groups.iter().map(|&group| cell[group as usize]))
+            .chain(sure.then(&merged).groups.iter().map(|&group| cell[group as usize]))
             .collect();
         Ok(Self { evidence, names })
     }
@@ -578,7 +574,7 @@ fn evidence_of(
         .map(|group| CellEvidence {
             around: around[group].with(assumed).mean(),
             weakest: weakest[group].min(1.0),
-            inside: inside[group].evidence / inside[group].area_um2.max(assumed.area_um2),
+            inside: inside[group].evidence() / inside[group].area_um2().max(assumed.area_um2()),
             ..CellEvidence::default()
         })
         .collect()
@@ -603,8 +599,8 @@ impl Extent {
         let border_um2 = sum(|piece| f64::from(piece.border_um2));
         let mut surface_um2 = border_um2.clone();
         for (a, b, face) in joined.faces() {
-            surface_um2[a as usize] += face.area_um2;
-            surface_um2[b as usize] += face.area_um2;
+            surface_um2[a as usize] += face.area_um2();
+            surface_um2[b as usize] += face.area_um2();
         }
         Self { volume_um3: sum(|piece| piece.volume_um3), border_um2, surface_um2 }
     }

@@ -107,8 +107,8 @@ impl<'n> Guide<'n> {
     /// A face between two regions, with at least the evidence of what they hold.
     pub(crate) fn seen(&self, (a, b, face): (u32, u32, Face)) -> Face {
         let held = |region: u32| self.held.get(region as usize).map_or(&[][..], Vec::as_slice);
-        let least = self.between(held(a), held(b)) * face.area_um2;
-        Face { evidence: face.evidence.max(least), ..face }
+        let least = self.between(held(a), held(b)) * face.area_um2();
+        face.at_least(least)
     }
 
     /// What it costs that two regions are in one group: pairs of regions that hold nuclei, as if each pair shared a face
@@ -183,9 +183,9 @@ mod tests {
         let joined = guide.grouped(&[1, 0, 1], 2);
         assert_eq!(joined.held, [vec![Nucleus(1)], vec![Nucleus(0), Nucleus(2)]]);
         assert!(joined.has_nucleus(1) && !joined.has_nucleus(0) && !joined.has_nucleus(7));
-        let face = |evidence| Face::new(evidence, 2.0);
-        close(joined.seen((0, 1, face(1.0))).mean(), 0.5);
-        close(joined.seen((0, 1, face(0.1))).mean(), 0.5 * PARTING);
+        let seen = |evidence| joined.seen((0, 1, Face::new(evidence, 2.0)));
+        assert_eq!(seen(1.0), Face::new(1.0, 2.0));
+        assert_eq!(seen(0.1).evidence(), f64::from(PARTING as f32), "half of it on each µm²");
     }
 
     #[test]

@@ -12,32 +12,42 @@ pub struct RegionGraph {
     n_regions: usize,
 }
 
-/// A face between two regions.
+/// A face between two regions. There are many: they are kept in single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Face {
     /// Evidence integrated over the face: mean evidence × area.
-    pub evidence: f64,
-    /// Area in µm².
-    pub area_um2: f64,
+    evidence: f32,
+    area_um2: f32,
     /// The squared mean evidence of its parts × their area, so that it is known how far parts differ.
-    pub squared: f64,
+    squared: f32,
 }
 
 impl Face {
-    /// A face in one part.
+    /// A face in one part, from the evidence integrated over it (mean evidence × area) and its area in µm².
     pub fn new(evidence: f64, area_um2: f64) -> Self {
         let mean = if area_um2 > 0.0 { evidence / area_um2 } else { 0.0 };
-        Self { evidence, area_um2, squared: mean * evidence }
+        let squared = (mean * evidence) as f32;
+        Self { evidence: evidence as f32, area_um2: area_um2 as f32, squared }
+    }
+
+    /// The evidence integrated over it: mean evidence × area.
+    pub fn evidence(&self) -> f64 {
+        self.evidence.into()
+    }
+
+    /// Its area in µm².
+    pub fn area_um2(&self) -> f64 {
+        self.area_um2.into()
     }
 
     /// The mean evidence.
     pub fn mean(&self) -> f64 {
-        self.evidence / self.area_um2
+        self.evidence() / self.area_um2()
     }
 
     /// The standard deviation of the mean evidence of its parts.
     pub fn deviation(&self) -> f64 {
-        (self.squared / self.area_um2 - self.mean().powi(2)).max(0.0).sqrt()
+        (f64::from(self.squared) / self.area_um2() - self.mean().powi(2)).max(0.0).sqrt()
     }
 
     /// Both together.
@@ -47,6 +57,22 @@ impl Face {
             evidence: self.evidence + other.evidence,
             area_um2: self.area_um2 + other.area_um2,
             squared: self.squared + other.squared,
+        }
+    }
+
+    /// It with at least so much evidence on it.
+    #[must_use]
+    pub(crate) fn at_least(self, evidence: f64) -> Self {
+        Self { evidence: self.evidence.max(evidence as f32), ..self }
+    }
+
+    /// It without `times` another, which is a part of it.
+    #[must_use]
+    pub(crate) fn without(self, part: Self, times: f32) -> Self {
+        Self {
+            evidence: (self.evidence - times * part.evidence).max(0.0),
+            area_um2: (self.area_um2 - times * part.area_um2).max(0.0),
+            squared: (self.squared - times * part.squared).max(0.0),
         }
     }
 }
@@ -198,7 +224,7 @@ struct Greedy<'g> {
 
 impl Linkage for Greedy<'_> {
     fn parts(&self, a: u32, b: u32, face: Face) -> f64 {
-        face.evidence + (self.held.between(a, b) - self.most) * face.area_um2
+        face.evidence() + (self.held.between(a, b) - self.most) * face.area_um2()
     }
 
     fn join(&mut self, gone: u32, kept: u32, _face: Face) -> bool {

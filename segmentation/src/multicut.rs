@@ -56,7 +56,7 @@ pub fn multicut_energy(graph: &RegionGraph, groups: &[u32], most: f64) -> f64 {
 
 /// What it costs to cut a face; below 0 where cutting pays.
 fn cost(face: Face, most: f64) -> f64 {
-    most * face.area_um2 - face.evidence
+    most * face.area_um2() - face.evidence()
 }
 
 /// Moves of regions between groups, until none pays (Kernighan–Lin with joins).

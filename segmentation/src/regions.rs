@@ -280,12 +280,12 @@ mod tests {
         for um in [[0.3; 3], [0.6, 0.3, 0.25]] {
             let along = face_when_cut(2, um);
             assert!(along.mean() > 0.95, "{along:?}");
-            assert!((along.area_um2 / (24.0 * um[0] * 24.0 * um[1]) - 1.0).abs() < 0.02);
+            assert!((along.area_um2() / (24.0 * um[0] * 24.0 * um[1]) - 1.0).abs() < 0.02);
             for axis in [0, 1] {
                 let across = face_when_cut(axis, um);
                 assert!(across.mean() < 0.02, "{axis} {across:?}");
                 let whole = 24.0 * um[2] * 24.0 * um[1 - axis];
-                assert!(across.area_um2 < 0.97 * whole, "the sheet's own part is not asked");
+                assert!(across.area_um2() < 0.97 * whole, "the sheet's own part is not asked");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What is known of two groups of regions before they are joined.
 
-use crate::merge::{Face, RegionGraph};
+use crate::guide::Guide;
+use crate::merge::{Face, Merged, RegionGraph, merge_guided};
 use crate::pieces::{Form, Piece};
 
 /// How many numbers say what is known of two groups with a common face.
@@ -21,6 +22,17 @@ pub(crate) struct Image {
 }
 
 impl Image {
+    /// Pieces of it, made by joining regions between which there is at most so much evidence, and which piece each region is.
+    pub(crate) fn coarser(&self, most: f64, guide: &Guide<'_>) -> (Self, Merged) {
+        let merged = merge_guided(&self.graph, most, self.assumed(), guide);
+        let mut pieces = vec![Piece::default(); merged.n_groups()];
+        for (&group, piece) in merged.groups.iter().zip(&self.pieces) {
+            pieces[group as usize] = pieces[group as usize].with(piece);
+        }
+        let graph = self.graph.grouped(&merged.groups, merged.n_groups());
+        (Self { graph, pieces, width_um: self.width_um }, merged)
+    }
+
     /// What is assumed of a face before it is looked at: a piece of weak sheet, some three widths wide.
     pub(crate) fn assumed(&self) -> Face {
         const EVIDENCE: f64 = 0.5;
@@ -70,7 +82,7 @@ impl Groups {
         let kept = &mut self.all[kept as usize];
         *kept = Group {
             piece: kept.piece.with(&gone.piece),
-            around: without(kept.around.with(gone.around), face, 2.0),
+            around: kept.around.with(gone.around).without(face, 2.0),
             inside: kept.inside.with(gone.inside).with(face),
             overruled: kept.overruled.max(gone.overruled).max(face.with(self.assumed).mean()),
         };
@@ -109,8 +121,8 @@ impl Groups {
         let own = [
             mean(face),
             known,
-            (face.area_um2.max(0.0) / self.assumed.area_um2).max(1e-3).ln(),
-            (face.area_um2.max(0.0) / usual_um2).max(1e-4).ln(),
+            (face.area_um2().max(0.0) / self.assumed.area_um2()).max(1e-3).ln(),
+            (face.area_um2().max(0.0) / usual_um2).max(1e-4).ln(),
             logs(volumes[0]),
             logs(volumes[1]),
             logs(volumes[0] + volumes[1]),
@@ -130,14 +142,14 @@ impl Groups {
             return [0.0; N_SIDE];
         }
         let border_um2 = f64::from(group.piece.border_um2);
-        let surface_um2 = (group.around.area_um2 + border_um2).max(f64::MIN_POSITIVE);
+        let surface_um2 = (group.around.area_um2() + border_um2).max(f64::MIN_POSITIVE);
         let [solidity, elongation] = form(group.piece.form());
-        let others = without(group.around, face, 1.0).with(self.assumed);
+        let others = group.around.without(face, 1.0).with(self.assumed);
         [
-            (face.area_um2 / surface_um2).clamp(0.0, 1.0),
+            (face.area_um2() / surface_um2).clamp(0.0, 1.0),
             others.mean(),
             others.deviation(),
-            group.inside.evidence / group.inside.area_um2.max(self.assumed.area_um2),
+            group.inside.evidence() / group.inside.area_um2().max(self.assumed.area_um2()),
             group.overruled,
             (border_um2 / surface_um2).clamp(0.0, 1.0),
             f64::from(group.piece.evidence_um3) / group.piece.volume_um3.max(f64::MIN_POSITIVE),
@@ -148,16 +160,7 @@ impl Groups {
 }
 
 fn mean(face: Face) -> f64 {
-    if face.area_um2 > 0.0 { face.mean().min(2.0) } else { 0.0 }
-}
-
-/// A face without `times` another, which is a part of it.
-fn without(face: Face, part: Face, times: f64) -> Face {
-    Face {
-        evidence: (face.evidence - times * part.evidence).max(0.0),
-        area_um2: (face.area_um2 - times * part.area_um2).max(0.0),
-        squared: (face.squared - times * part.squared).max(0.0),
-    }
+    if face.area_um2() > 0.0 { face.mean().min(2.0) } else { 0.0 }
 }
 
 /// Solidity and elongation, as logarithms within what happens to cells.

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::groups::Image;
 use super::phantoms;
-use crate::auto::{Auto, over_segmented, usual_um3};
+use crate::auto::{Auto, NOTHING, over_segmented, usual_um3};
 use crate::error::Result;
 use crate::guide::Guide;
 use crate::merge::{RegionGraph, merge_by_average};
@@ -53,8 +53,10 @@ impl Lesson {
         for (&region, &cell) in regions.as_slice().iter().zip(known.as_slice()) {
             *cells[region as usize - 1].entry(cell).or_default() += 1.0;
         }
-        let usual_um3 = usual_by_evidence_um3(&image);
-        Ok(Self { image, usual_um3, truth: cells.iter().map(most_of).collect() })
+        let truth = cells.iter().map(most_of).collect();
+        let mut lesson = Self { image, usual_um3: 0.0, truth }.coarser(NOTHING);
+        lesson.usual_um3 = usual_by_evidence_um3(&lesson.image);
+        Ok(lesson)
     }
 }
 
@@ -79,7 +81,7 @@ impl Lesson {
             }
         }
         if rng.random_bool(0.5) {
-            lesson = lesson.coarser(rng.random_range(0.02..0.25));
+            lesson = lesson.coarser(rng.random_range(NOTHING..0.25));
         }
         lesson.usual_um3 = usual_by_evidence_um3(&lesson.image);
         lesson
@@ -114,7 +116,7 @@ impl Lesson {
             if of_a && of_b {
                 faces.push(((numbers[a as usize], numbers[b as usize]), face));
             } else {
-                pieces[(if of_a { a } else { b }) as usize].border_um2 += face.area_um2 as f32;
+                pieces[(if of_a { a } else { b }) as usize].border_um2 += face.area_um2() as f32;
             }
         }
         let of_kept = |at: &usize| kept[*at];
@@ -132,21 +134,13 @@ impl Lesson {
 
     /// The regions after those between which least evidence lies were joined.
     fn coarser(&self, most: f64) -> Self {
-        let Image { graph, pieces, width_um } = &self.image;
-        let merged = merge_by_average(graph, most, self.image.assumed());
-        let n_groups = merged.n_groups();
-        let mut joined = vec![Piece::default(); n_groups];
-        let mut cells = vec![BTreeMap::<u32, f64>::new(); n_groups];
-        for ((&group, piece), &cell) in merged.groups.iter().zip(pieces).zip(&self.truth) {
-            joined[group as usize] = joined[group as usize].with(piece);
+        let (image, merged) = self.image.coarser(most, &Guide::default());
+        let mut cells = vec![BTreeMap::<u32, f64>::new(); image.pieces.len()];
+        let regions = merged.groups.iter().zip(&self.image.pieces).zip(&self.truth);
+        for ((&group, piece), &cell) in regions {
             *cells[group as usize].entry(cell).or_default() += piece.volume_um3;
         }
-        let graph = graph.grouped(&merged.groups, n_groups);
-        Self {
-            image: Image { graph, pieces: joined, width_um: *width_um },
-            truth: cells.iter().map(most_of).collect(),
-            ..self.clone()
-        }
+        Self { image, truth: cells.iter().map(most_of).collect(), ..self.clone() }
     }
 }
 
@@ -186,7 +180,7 @@ mod tests {
         }
 
         fn face_um2(&self) -> f64 {
-            self.image.graph.faces().map(|(_, _, face)| face.area_um2).sum()
+            self.image.graph.faces().map(|(_, _, face)| face.area_um2()).sum()
         }
     }
 

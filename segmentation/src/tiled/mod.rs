@@ -383,7 +383,7 @@ fn cells(
         seams.add(&labels, &sheets, &part.core);
     }
     let image = Image { graph: seams.graph(n_regions), pieces: counts.pieces(), width_um };
-    let cells = Cells::new(&image, &Guide::default(), (full, size), params)?;
+    let cells = Cells::new(image, &Guide::default(), (full, size), params)?;
     Ok((ScratchRegions { regions, names: None }, cells))
 }
 
