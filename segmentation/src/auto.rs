@@ -65,7 +65,7 @@ pub enum Partition {
 /// Cells are at least this share of the usual volume.
 const SMALLEST: f64 = 0.1;
 /// Regions with at most so much evidence between them are one piece before anything else is asked: half of them, as a rule.
-pub(crate) const NOTHING: f64 = 0.1;
+const NOTHING: f64 = 0.1;
 /// Below this share of the usual volume, the smaller a piece, the stronger the sheets that make it a cell.
 const SMALL: f64 = 0.5;
 /// Seeds are the minima of the evidence smoothed by this many widths of a sheet: several in each cell.

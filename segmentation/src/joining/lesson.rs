@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::groups::Image;
 use super::phantoms;
-use crate::auto::{Auto, NOTHING, over_segmented, usual_um3};
+use crate::auto::{Auto, over_segmented, usual_um3};
 use crate::error::Result;
 use crate::guide::Guide;
 use crate::merge::{RegionGraph, merge_by_average};
@@ -53,10 +53,8 @@ impl Lesson {
         for (&region, &cell) in regions.as_slice().iter().zip(known.as_slice()) {
             *cells[region as usize - 1].entry(cell).or_default() += 1.0;
         }
-        let truth = cells.iter().map(most_of).collect();
-        let mut lesson = Self { image, usual_um3: 0.0, truth }.coarser(NOTHING);
-        lesson.usual_um3 = usual_by_evidence_um3(&lesson.image);
-        Ok(lesson)
+        let usual_um3 = usual_by_evidence_um3(&image);
+        Ok(Self { image, usual_um3, truth: cells.iter().map(most_of).collect() })
     }
 }
 
@@ -81,7 +79,7 @@ impl Lesson {
             }
         }
         if rng.random_bool(0.5) {
-            lesson = lesson.coarser(rng.random_range(NOTHING..0.25));
+            lesson = lesson.coarser(rng.random_range(0.02..0.25));
         }
         lesson.usual_um3 = usual_by_evidence_um3(&lesson.image);
         lesson
