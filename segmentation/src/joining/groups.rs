@@ -178,13 +178,17 @@ mod tests {
     use crate::pieces::Counts;
     use crate::regions::Part;
 
+    /// Which features are deviations: of a root of a difference of sums in single precision, half of the digits are left.
+    const DEVIATIONS: [usize; 3] = [8, 11, 20];
+
     /// Regions of random boxes of voxels, and faces between them.
     fn any_image() -> impl Strategy<Value = Image> {
         const SHAPE: [usize; 3] = [4, 4, 6];
         let labels = prop::collection::vec(1..8_u32, SHAPE.iter().product::<usize>());
         let faces =
             prop::collection::btree_map((0..7_u32, 0..7_u32), (0.0..1.0_f64, 0.1..9.0_f64), 4..20);
-        (labels, faces).prop_map(|(labels, faces)| {
+        (labels, faces).prop_map(|(mut labels, faces)| {
+            (1..8).zip(&mut labels).for_each(|(region, label)| *label = region); // none is empty
             let size = VoxelSize::from_um([1.0, 0.5, 0.5]).unwrap();
             let labels = ndarray::Array3::from_shape_vec(SHAPE, labels).unwrap();
             let mut counts = Counts::new(7, size);
@@ -245,7 +249,8 @@ mod tests {
                 for (a, b, face) in image.graph.grouped(&of, 7).faces() {
                     let pairs = groups.features(a, b, face).into_iter().zip(slow.features(a, b, face));
                     for (feature, (found, wanted)) in pairs.enumerate() {
-                        prop_assert!((found - wanted).abs() < 1e-3, "{feature}: {found}, wanted {wanted}");
+                        let most = if DEVIATIONS.contains(&feature) { 1e-2 } else { 1e-3 };
+                        prop_assert!((found - wanted).abs() < most, "{feature}: {found}, wanted {wanted}");
                     }
                 }
             }
