@@ -40,6 +40,11 @@ impl Face {
         self.area_um2.into()
     }
 
+    /// The squared mean evidence of its parts × their area.
+    pub(crate) fn squared(&self) -> f64 {
+        self.squared.into()
+    }
+
     /// The mean evidence.
     pub fn mean(&self) -> f64 {
         self.evidence() / self.area_um2()
@@ -64,16 +69,6 @@ impl Face {
     #[must_use]
     pub(crate) fn at_least(self, evidence: f64) -> Self {
         Self { evidence: self.evidence.max(evidence as f32), ..self }
-    }
-
-    /// It without `times` another, which is a part of it.
-    #[must_use]
-    pub(crate) fn without(self, part: Self, times: f32) -> Self {
-        Self {
-            evidence: (self.evidence - times * part.evidence).max(0.0),
-            area_um2: (self.area_um2 - times * part.area_um2).max(0.0),
-            squared: (self.squared - times * part.squared).max(0.0),
-        }
     }
 }
 
