@@ -16,6 +16,7 @@ pub mod asking;
 mod assignment;
 pub mod auto;
 mod block;
+mod clefts;
 pub mod components;
 pub mod confidence;
 pub mod distance;

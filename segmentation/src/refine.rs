@@ -5,6 +5,7 @@ use primordia_data::{Volume, VoxelSize};
 use rayon::prelude::*;
 
 use crate::block::Block;
+use crate::clefts::{cleft_reach, fill_clefts};
 use crate::error::Result;
 use crate::evidence::Evidence;
 use crate::resample::between;
@@ -44,7 +45,7 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     ///
     /// Where a block and all blocks around it have one label, so have their voxels. Elsewhere borders
     /// lie where the image is brightest, averaged along the `sheets` of the shrunken image: a flood
-    /// meets there.
+    /// meets there. Where no voxels are merged they are too coarse to show how walls meet the surface of a tissue: clefts are filled.
     ///
     /// `has_core` tells of each label whether it has such blocks anywhere ([`mark_cores`]): labels that have none are
     /// kept whole.
@@ -61,6 +62,9 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         let mut labels = flood(levels, labels)?;
         if let Some(voxels) = labels.voxels_mut().as_slice_mut() {
             voxels.par_iter_mut().for_each(|label| *label -= 1);
+        }
+        if self.factors == [1; 3] {
+            fill_clefts(&mut labels, self.width_um)?;
         }
         Ok(labels)
     }
@@ -126,11 +130,17 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
 }
 
 /// How many blocks (z, y, x) of merged voxels, of a size, away the furthest are that in practice count for a label on the full
-/// grid: the disc, and as far as the flood goes through cells too thin for cores.
-pub(crate) fn refine_reach(voxel_size: VoxelSize, width_um: f64) -> [usize; 3] {
+/// grid: the disc, as far as the flood goes through cells too thin for cores, and the clefts.
+pub(crate) fn refine_reach(
+    voxel_size: VoxelSize,
+    factors: [usize; 3],
+    width_um: f64,
+) -> [usize; 3] {
     const FLOOD_UM: f64 = 4.0;
     let reach_um = DISC_WIDTHS * width_um + FLOOD_UM;
-    voxel_size.um().map(|side_um| (reach_um / side_um).ceil() as usize + 2)
+    let clefts = if factors == [1; 3] { cleft_reach(voxel_size, width_um) } else { [0; 3] };
+    let sides_um = voxel_size.um();
+    [0, 1, 2].map(|axis| (reach_um / sides_um[axis]).ceil() as usize + 2 + clefts[axis])
 }
 
 /// Whether the neighbours of each voxel have its label.

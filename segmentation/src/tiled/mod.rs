@@ -475,7 +475,7 @@ impl<T: TiledPixel> Refine<'_, T> {
         let (shape, size) = grid(&cells.regions);
         let labels = room.scratch.volume(full, full_size)?;
         let mut moments = vec![(0, [0; 3]); has_core.len() - 1];
-        let cut = Cut { reach: refine_reach(size, self.width_um), step: [1; 3] };
+        let cut = Cut { reach: refine_reach(size, self.factors, self.width_um), step: [1; 3] };
         for tile in room.tiles(cut, shape, per_voxel, cells.held())? {
             let image = self.membrane.read(&enlarged(&tile.around, self.factors, full))?;
             let grid = FullGrid {
