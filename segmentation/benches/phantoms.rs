@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use primordia_data::phantom::{self, Optics, Phantom, PhantomParams};
+use primordia_data::phantom::{self, Optics, Phantom, PhantomParams, Skin};
 use primordia_data::{Volume, VoxelSize};
 use primordia_segmentation::network::Boundary;
 use primordia_segmentation::{
@@ -19,6 +19,8 @@ use rand_chacha::ChaCha8Rng;
 
 /// Specimens per line.
 const SPECIMENS: u64 = 2;
+/// The curvature of tissues that are much bent: by a third of a turn over their length.
+const BENT_PER_UM: f64 = 0.015;
 type Preset = (&'static str, fn(VoxelSize) -> Optics);
 const OPTICS: [Preset; 4] = [
     ("clean", Optics::clean),
@@ -51,24 +53,22 @@ fn main() {
     let method = Method::chosen();
     let network = Boundary::shipped().expect("weights come with the crate");
     println!(
-        "optics         voxel µm         cells      F1 at IoU 0.5  0.75   mean IoU   wrong  expected"
+        "optics          voxel µm         cells      F1 at IoU 0.5  0.75   mean IoU   wrong  expected"
     );
     let mut all = Vec::new();
     let mut table = String::from(
         "optics,voxel_um,around,weakest,inside,most_joined,least_parted,relative_volume,border_share,iou\n",
     );
-    for (name, optics) in OPTICS {
-        for um in VOXELS_UM {
-            let cells = race((name, optics), um, first, method, &network);
-            for cell in &cells {
-                let e = cell.evidence;
-                let numbers = [e.around, e.weakest, e.inside, e.most_joined, e.least_parted];
-                let numbers = [&numbers[..], &[e.relative_volume, e.border_share, cell.iou]];
-                let numbers: Vec<String> = numbers.concat().iter().map(f64::to_string).collect();
-                let _ = writeln!(table, "{name},{},{}", um[0], numbers.join(","));
-            }
-            all.extend(cells);
+    for scene in scenes() {
+        let cells = race(&scene, first, method, &network);
+        for cell in &cells {
+            let e = cell.evidence;
+            let numbers = [e.around, e.weakest, e.inside, e.most_joined, e.least_parted];
+            let numbers = [&numbers[..], &[e.relative_volume, e.border_share, cell.iou]];
+            let numbers: Vec<String> = numbers.concat().iter().map(f64::to_string).collect();
+            let _ = writeln!(table, "{},{},{}", scene.name, scene.um[0], numbers.join(","));
         }
+        all.extend(cells);
     }
     report(&all);
     if let Some(path) = std::env::var_os("PRIMORDIA_CELLS") {
@@ -76,22 +76,58 @@ fn main() {
     }
 }
 
-/// Segments the specimens of one line and prints it.
-fn race(
-    (name, optics): Preset,
+/// Specimens under a microscope.
+struct Scene {
+    name: String,
     um: [f64; 3],
-    first: u64,
-    method: Method,
-    network: &Boundary,
-) -> Vec<Judged> {
-    let optics = optics(VoxelSize::from_um(um).expect("positive"));
-    let base = PhantomParams { optics, ..PhantomParams::default() };
+    optics: Optics,
+    /// Otherwise specimens are bent a little, each as it happens to be.
+    curvature_per_um: Option<f64>,
+}
+
+impl Scene {
+    fn new((name, optics): Preset, um: [f64; 3]) -> Self {
+        let optics = optics(VoxelSize::from_um(um).expect("positive"));
+        Self { name: name.to_owned(), um, optics, curvature_per_um: None }
+    }
+
+    fn params(&self, seed: u64) -> PhantomParams {
+        let base = PhantomParams { optics: self.optics.clone(), ..PhantomParams::default() };
+        let mut params = base.varied(seed);
+        let tissue = &mut params.tissue;
+        tissue.curvature_per_um = self.curvature_per_um.unwrap_or(tissue.curvature_per_um);
+        params
+    }
+}
+
+/// All microscopes at all voxel sizes; then skin above the tissue, tissues that are much bent, and the finest and the coarsest
+/// voxels.
+fn scenes() -> Vec<Scene> {
+    let usual = OPTICS.into_iter().flat_map(|preset| VOXELS_UM.map(|um| Scene::new(preset, um)));
+    let mut scenes: Vec<Scene> = usual.collect();
+    for (name, optics) in [OPTICS[0], OPTICS[2]] {
+        let scene = |what: &str, um| Scene {
+            name: format!("{name}, {what}"),
+            ..Scene::new((name, optics), um)
+        };
+        let mut skin = scene("skin", VOXELS_UM[0]);
+        skin.optics.skin = Some(Skin::default());
+        let bent = Scene { curvature_per_um: Some(BENT_PER_UM), ..scene("bent", VOXELS_UM[0]) };
+        let sizes = [("fine", [0.2, 0.1, 0.1]), ("coarse", [1.0, 0.5, 0.5])];
+        scenes.extend([skin, bent]);
+        scenes.extend(sizes.map(|(what, um)| scene(what, um)));
+    }
+    scenes
+}
+
+/// Segments the specimens of one line and prints it.
+fn race(scene: &Scene, first: u64, method: Method, network: &Boundary) -> Vec<Judged> {
     let mut cells = Vec::new();
     let (mut n_true, mut f1, mut f1_75, mut iou) = (0, 0.0, 0.0, 0.0);
     for seed in first..first + SPECIMENS {
-        let phantom = phantom::specimen(&base.varied(seed), seed).expect("sensible parameters");
+        let phantom = phantom::specimen(&scene.params(seed), seed).expect("sensible parameters");
         let params = Auto::default();
-        let nuclei = nuclei_channel(&phantom, &base.optics, seed);
+        let nuclei = nuclei_channel(&phantom, &scene.optics, seed);
         let nuclei =
             nuclei.map(|image| Nuclei::find(&image, params.membrane_um).expect("an image"));
         let found = method.find(&phantom.membrane, nuclei.as_ref(), network);
@@ -108,8 +144,9 @@ fn race(
     let wrong = cells.iter().filter(|cell| !cell.is_right()).count();
     let expected: f64 = cells.iter().map(|cell| 1.0 - cell.evidence.probability()).sum();
     println!(
-        "{name:13}  {:15}  {:4} / {n_true:<4}  {f1:12.3}  {f1_75:5.3}  {iou:9.3}  {wrong:6}  {expected:8.1}",
-        format!("{um:?}"),
+        "{:14}  {:15}  {:4} / {n_true:<4}  {f1:12.3}  {f1_75:5.3}  {iou:9.3}  {wrong:6}  {expected:8.1}",
+        scene.name,
+        format!("{:?}", scene.um),
         cells.len(),
     );
     cells

@@ -3,13 +3,15 @@
 //! Ends with code 1 if a method takes more bytes per voxel than it may, if `--max-memory` is not kept, or if the labels
 //! are others than those of the whole image.
 
+mod mirrored;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use primordia_data::image::{ImageFile, write_volume};
-use primordia_data::phantom::{self, Optics, PhantomParams, Pose, TissueParams};
-use primordia_data::{Volume, VoxelSize};
 use primordia_tests::{Run, primordia, repository};
+
+use crate::mirrored::mirrored;
 
 /// A method, and the most bytes per voxel that it may take.
 type Method = (&'static str, f64);
@@ -22,7 +24,7 @@ const SAME: f64 = 0.002;
 /// and which are too coarse for the recipe, whose sizes are in voxels.
 const IMAGES: [([f64; 3], &[Method]); 2] =
     [([0.25, 0.12, 0.12], &[HARTMANN2020, AUTO, NETWORK]), ([1.0, 0.4, 0.4], &[AUTO, NETWORK])];
-/// Images have about so many voxels: a phantom is mirrored until it is as large.
+/// Images have about so many voxels.
 const N_VOXELS: usize = 32_000_000;
 
 fn main() -> ExitCode {
@@ -54,7 +56,8 @@ impl Image {
         std::fs::create_dir_all(&folder).expect("target can be written");
         let path = folder.join("membrane.tif");
         if !path.exists() {
-            write_volume(&path, "membrane", &picture(voxel_um)).expect("room on the disk");
+            write_volume(&path, "membrane", &mirrored(voxel_um, N_VOXELS))
+                .expect("room on the disk");
         }
         let [z, y, x] = ImageFile::open(&path).expect("we wrote it").shape();
         let n_voxels = z * y * x;
@@ -111,34 +114,6 @@ impl Image {
         );
         per_voxel <= most
     }
-}
-
-/// Some phantoms.
-fn picture(voxel_um: [f64; 3]) -> Volume<u8> {
-    let voxel_size = VoxelSize::from_um(voxel_um).expect("positive");
-    let params = PhantomParams {
-        tissue: TissueParams { curvature_per_um: 0.0, ..TissueParams::default() },
-        pose: Pose { margin_um: 1.5, ..Pose::default() },
-        optics: Optics::clean(voxel_size),
-        ..PhantomParams::default()
-    };
-    let phantom = phantom::specimen(&params, 1).expect("sensible parameters");
-    mirrored(&phantom.membrane.map(|&counts| counts.min(255) as u8))
-}
-
-/// The image and its mirror images side by side, along y and x by turns, until it is large enough.
-fn mirrored(image: &Volume<u8>) -> Volume<u8> {
-    let mut voxels = image.voxels().clone();
-    for turn in 0.. {
-        if 2 * voxels.len() > N_VOXELS * 3 / 2 {
-            break;
-        }
-        let axis = ndarray::Axis(1 + turn % 2);
-        let mut mirror = voxels.view();
-        mirror.invert_axis(axis);
-        voxels = ndarray::concatenate(axis, &[voxels.view(), mirror]).expect("one shape");
-    }
-    Volume::new(voxels, image.voxel_size()).expect("not empty")
 }
 
 fn adapted_rand_error(labels: &Path, truth: &Path) -> f64 {
