@@ -15,6 +15,7 @@ use crate::evidence::Evidence;
 use crate::gaussian::{gaussian, gaussian_reach};
 use crate::guide::Guide;
 use crate::hartmann2020::finite_range;
+use crate::hollows::open_hollows;
 use crate::joining::{Image, Joining, OUTSIDE};
 use crate::merge::{Face, Merged, RegionGraph, absorb, merge_guided};
 use crate::multicut::multicut_guided;
@@ -485,10 +486,17 @@ impl Cells {
         let nuclei = guide.grouped(&merged.groups, merged.n_groups());
         let seen = evidence_of(graph, &merged, &joined, &nuclei, assumed);
         let doubts = joining.doubts(&image, usual_um3, &merged.groups, &joined);
+        let mut is_cell: Vec<bool> = (0..merged.n_groups())
+            .map(|group| {
+                extent.volume_um3[group] >= least_um3 && !extent.is_background(group, usual_um3)
+            })
+            .collect();
+        let around: Vec<f64> = seen.iter().map(|seen| seen.around).collect();
+        open_hollows(&mut is_cell, &around, &joined);
         let mut evidence = Vec::new();
         let cell: Vec<u32> = (0..merged.n_groups())
             .map(|group| {
-                if extent.volume_um3[group] < least_um3 || extent.is_background(group, usual_um3) {
+                if !is_cell[group] {
                     return 0;
                 }
                 evidence.push(CellEvidence {

@@ -26,6 +26,7 @@ mod evidence;
 pub mod gaussian;
 mod guide;
 pub mod hartmann2020;
+mod hollows;
 pub mod joining;
 pub mod median;
 pub mod merge;

@@ -1,0 +1,91 @@
+//! Hollows between a tissue and what lies over it, such as skin, that look like cells.
+//!
+//! A hollow has sheets above and below, but little where it was cut from the outside and from the next hollow: far weaker
+//! sheets enclose it than enclose the cells of the image. How much weaker is an outlier tell the median and the median
+//! absolute deviation of all cells (Iglewicz & Hoaglin 1993, How to Detect and Handle Outliers): where light is dim, cells
+//! differ so much that none is one.
+
+use crate::merge::RegionGraph;
+
+/// Around hollows there is less than this share of the evidence that usually is around cells,
+const MOST: f64 = 0.7;
+/// and they are more than so many standard deviations below it.
+const DEVIATIONS: f64 = 5.0;
+/// Fewer cells do not tell what is usual.
+const FEWEST_CELLS: usize = 8;
+
+/// Takes hollows from the cells: those around which there is far less evidence than usual, and which touch what is no cell,
+/// or another hollow. `around` is the mean evidence on the faces of each group of regions, `graph` that of the groups.
+pub(crate) fn open_hollows(is_cell: &mut [bool], around: &[f64], graph: &RegionGraph) {
+    let cells = is_cell.iter().zip(around).filter(|(is_cell, _)| **is_cell);
+    let of_cells: Vec<f64> = cells.map(|(_, &around)| around).collect();
+    if of_cells.len() < FEWEST_CELLS {
+        return;
+    }
+    let most = least_of_cells(of_cells);
+    let mut near = vec![Vec::new(); is_cell.len()];
+    for (a, b, _) in graph.faces() {
+        near[a as usize].push(b as usize);
+        near[b as usize].push(a as usize);
+    }
+    let mut open: Vec<usize> = (0..is_cell.len()).filter(|&group| !is_cell[group]).collect();
+    while let Some(group) = open.pop() {
+        for &other in &near[group] {
+            if is_cell[other] && around[other] < most {
+                is_cell[other] = false;
+                open.push(other);
+            }
+        }
+    }
+}
+
+/// The least evidence around a group that may be a cell, from that around all of them.
+fn least_of_cells(around: Vec<f64>) -> f64 {
+    const PER_DEVIATION: f64 = 1.4826; // of a normal distribution
+    let usual = median(around.clone());
+    let away = around.into_iter().map(|around| (around - usual).abs()).collect();
+    (MOST * usual).min(usual - DEVIATIONS * PER_DEVIATION * median(away))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    let middle = values.len() / 2;
+    *values.select_nth_unstable_by(middle, f64::total_cmp).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::Face;
+
+    /// The outside 0, a hollow 1 that touches it, a hollow 2 behind that one, and cells, each of which touches the one before.
+    fn chain(around_cells: &[f64]) -> (Vec<bool>, Vec<f64>, RegionGraph) {
+        let around = [&[0.6, 0.4, 0.5], around_cells].concat();
+        let mut graph = RegionGraph::new(around.len());
+        for group in 1..around.len() as u32 {
+            graph.add(group - 1, group, Face::new(0.5, 1.0));
+        }
+        let is_cell = (0..around.len()).map(|group| group > 0).collect();
+        (is_cell, around, graph)
+    }
+
+    #[test]
+    fn hollows_are_opened_from_the_outside_on() {
+        // The last cell has as little evidence around it, but cells lie between it and the outside.
+        let cells = [0.9, 0.94, 0.9, 0.96, 0.92, 0.95, 0.93, 0.91, 0.94, 0.4];
+        let (mut is_cell, around, graph) = chain(&cells);
+        open_hollows(&mut is_cell, &around, &graph);
+        assert_eq!(is_cell[..3], [false; 3]);
+        assert!(is_cell[3..].iter().all(|is_cell| *is_cell));
+    }
+
+    #[test]
+    fn where_cells_differ_or_are_few_none_is_a_hollow() {
+        let dim = [0.3, 0.9, 0.5, 0.7, 0.4, 0.8, 0.6, 0.75, 0.55, 0.65];
+        for cells in [&dim[..], &[0.9; 4]] {
+            let (before, around, graph) = chain(cells);
+            let mut after = before.clone();
+            open_hollows(&mut after, &around, &graph);
+            assert_eq!(after, before);
+        }
+    }
+}
