@@ -492,7 +492,7 @@ impl Cells {
             })
             .collect();
         let around: Vec<f64> = seen.iter().map(|seen| seen.around).collect();
-        open_hollows(&mut is_cell, &around, &joined);
+        open_hollows(&mut is_cell, &around, &joined, |group| nuclei.has_nucleus(group));
         let mut evidence = Vec::new();
         let cell: Vec<u32> = (0..merged.n_groups())
             .map(|group| {

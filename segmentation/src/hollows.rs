@@ -15,8 +15,14 @@ const DEVIATIONS: f64 = 5.0;
 const FEWEST_CELLS: usize = 8;
 
 /// Takes hollows from the cells: those around which there is far less evidence than usual, and which touch what is no cell,
-/// or another hollow. `around` is the mean evidence on the faces of each group of regions, `graph` that of the groups.
-pub(crate) fn open_hollows(is_cell: &mut [bool], around: &[f64], graph: &RegionGraph) {
+/// or another hollow. `around` is the mean evidence on the faces of each group of regions, `graph` that of the groups; what
+/// holds a nucleus is no hollow.
+pub(crate) fn open_hollows(
+    is_cell: &mut [bool],
+    around: &[f64],
+    graph: &RegionGraph,
+    has_nucleus: impl Fn(usize) -> bool,
+) {
     let cells = is_cell.iter().zip(around).filter(|(is_cell, _)| **is_cell);
     let of_cells: Vec<f64> = cells.map(|(_, &around)| around).collect();
     if of_cells.len() < FEWEST_CELLS {
@@ -31,7 +37,7 @@ pub(crate) fn open_hollows(is_cell: &mut [bool], around: &[f64], graph: &RegionG
     let mut open: Vec<usize> = (0..is_cell.len()).filter(|&group| !is_cell[group]).collect();
     while let Some(group) = open.pop() {
         for &other in &near[group] {
-            if is_cell[other] && around[other] < most {
+            if is_cell[other] && around[other] < most && !has_nucleus(other) {
                 is_cell[other] = false;
                 open.push(other);
             }
@@ -73,9 +79,16 @@ mod tests {
         // The last cell has as little evidence around it, but cells lie between it and the outside.
         let cells = [0.9, 0.94, 0.9, 0.96, 0.92, 0.95, 0.93, 0.91, 0.94, 0.4];
         let (mut is_cell, around, graph) = chain(&cells);
-        open_hollows(&mut is_cell, &around, &graph);
+        open_hollows(&mut is_cell, &around, &graph, |_| false);
         assert_eq!(is_cell[..3], [false; 3]);
         assert!(is_cell[3..].iter().all(|is_cell| *is_cell));
+    }
+
+    #[test]
+    fn what_holds_a_nucleus_is_no_hollow() {
+        let (mut is_cell, around, graph) = chain(&[0.9; 10]);
+        open_hollows(&mut is_cell, &around, &graph, |group| group == 1);
+        assert_eq!(is_cell[..3], [false, true, true], "the second one is behind the first");
     }
 
     #[test]
@@ -84,7 +97,7 @@ mod tests {
         for cells in [&dim[..], &[0.9; 4]] {
             let (before, around, graph) = chain(cells);
             let mut after = before.clone();
-            open_hollows(&mut after, &around, &graph);
+            open_hollows(&mut after, &around, &graph, |_| false);
             assert_eq!(after, before);
         }
     }
