@@ -143,13 +143,14 @@ impl Body {
     /// first order, so right where it is small.
     pub(super) fn surface_distance_um(&self, point: &Point3<f64>) -> f64 {
         const STEP_UM: f64 = 0.05;
+        // Both halves of the lens meet in an edge at z = 0: no step may cross it.
+        let aside = Point3::new(point.x, point.y, point.z.abs().max(STEP_UM));
         let gradient = Vector3::from_fn(|axis, _| {
             let mut step = Vector3::zeros();
             step[axis] = STEP_UM;
-            (self.level(&(point + step)) - self.level(&(point - step))) / (2.0 * STEP_UM)
+            (self.level(&(aside + step)) - self.level(&(aside - step))) / (2.0 * STEP_UM)
         });
-        // In the middle of the body the gradient vanishes; the bound keeps the depth finite.
-        self.level(point) / gradient.norm().max(0.02)
+        self.level(point) / gradient.norm()
     }
 
     /// Half the height of the body above `x`, `y` of the body frame; 0 beside the body.
