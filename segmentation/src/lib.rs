@@ -16,6 +16,7 @@ pub mod asking;
 mod assignment;
 pub mod auto;
 mod block;
+mod cells;
 mod clefts;
 pub mod components;
 pub mod confidence;
@@ -52,6 +53,7 @@ mod tiles;
 pub mod unmix;
 mod vectorized;
 pub mod watershed;
+mod witnesses;
 
 pub use asking::{Witness, auto_asking, doubts, mends, or_shipped};
 pub use auto::{Auto, Guides, Partition, auto, auto_with};

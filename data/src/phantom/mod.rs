@@ -39,6 +39,7 @@ pub use protein::{Feature, PhantomCell, ProteinRule, Term, best_r2};
 pub use solids::{Honeycomb, ball, cuboid, ellipsoid, honeycomb, torus};
 
 use nalgebra::{Isometry3, Point3, Translation3, UnitQuaternion, Vector3};
+use ndarray::Array3;
 
 use crate::error::{DataError, Result};
 use crate::{ImageFrame, Labels, PointCloud, Rigid, TissueFrame, Volume};
@@ -213,18 +214,9 @@ pub struct Phantom {
 /// [`DataError::Parameter`] if a parameter makes no sense, [`DataError::PhantomTooLarge`] if the
 /// image is no volume for a computer.
 pub fn specimen(params: &PhantomParams, seed: u64) -> Result<Phantom> {
-    params.check()?;
+    let Drawn { body, seeds, grid, labels, membrane } = drawn(params, seed)?;
     let optics = &params.optics;
-    let body = Body::new(&params.tissue, seed);
-    let seeds = cells::seeds_at_rest(&body, params.tissue.n_cells, seed)?;
-    let grid = grid_around(&body, params)?;
-    let drawn = render::render(&body, &seeds, grid, optics, seed);
-    let mut labels = drawn.labels;
-    connect::join_pieces(&mut labels);
-
     let volume = |voxels| Volume::new(voxels, optics.voxel_size);
-    let membrane =
-        optics.image(drawn.membrane, optics.peak_counts, Purpose::MembraneNoise, seed)?;
     let mut cells = protein::measure(&labels, seeds.len(), &grid);
     let rosettes = body.rosette_centres();
     join_rosettes(&mut cells, &seeds, &body, &rosettes);
@@ -252,6 +244,39 @@ pub fn specimen(params: &PhantomParams, seed: u64) -> Result<Phantom> {
         rosettes: PointCloud::new(rosettes),
         rule: params.protein.clone(),
     })
+}
+
+/// Only the membranes and the cells of [`specimen`], in less time.
+///
+/// # Errors
+/// Those of [`specimen`].
+pub fn membranes(params: &PhantomParams, seed: u64) -> Result<(Volume<u16>, Labels)> {
+    let Drawn { labels, membrane, .. } = drawn(params, seed)?;
+    let voxel_size = params.optics.voxel_size;
+    Ok((Volume::new(membrane, voxel_size)?, Labels::from_voxels(labels, voxel_size)?))
+}
+
+/// A tissue whose membranes were pictured.
+struct Drawn {
+    body: Body,
+    seeds: Vec<Point3<f64>>,
+    grid: Grid,
+    labels: Array3<u32>,
+    membrane: Array3<u16>,
+}
+
+fn drawn(params: &PhantomParams, seed: u64) -> Result<Drawn> {
+    params.check()?;
+    let optics = &params.optics;
+    let body = Body::new(&params.tissue, seed);
+    let seeds = cells::seeds_at_rest(&body, params.tissue.n_cells, seed)?;
+    let grid = grid_around(&body, params)?;
+    let drawn = render::render(&body, &seeds, grid, optics, seed);
+    let mut labels = drawn.labels;
+    connect::join_pieces(&mut labels);
+    let membrane =
+        optics.image(drawn.membrane, optics.peak_counts, Purpose::MembraneNoise, seed)?;
+    Ok(Drawn { body, seeds, grid, labels, membrane })
 }
 
 /// Which cells constrict to which rosette: those near it at rest that reach its apex.

@@ -51,8 +51,9 @@ pub(super) fn rotation(rng: &mut impl Rng) -> UnitQuaternion<f64> {
 
 /// Draws numbers of photons from Poisson distributions.
 ///
-/// Steps along the distribution function; means above 32 are sums of independent parts. Much of an
-/// image is background of one mean: its probability of no photon is remembered.
+/// Steps along the distribution function; means above 32 are sums of independent parts, and those above 1000 are drawn from
+/// the normal distribution that is all but the same. Much of an image is background of one mean: its probability of no
+/// photon is remembered.
 #[derive(Clone, Debug)]
 pub(super) struct Photons {
     part_dark: f64,
@@ -62,6 +63,7 @@ pub(super) struct Photons {
 
 impl Photons {
     const PART: f64 = 32.0;
+    const MANY: f64 = 1000.0;
 
     pub(super) fn new() -> Self {
         Self { part_dark: libm::exp(-Self::PART), last: 0.0, last_dark: 1.0 }
@@ -69,6 +71,9 @@ impl Photons {
 
     /// A number of photons where `expected` are expected.
     pub(super) fn draw(&mut self, expected: f64, rng: &mut impl Rng) -> u32 {
+        if expected > Self::MANY {
+            return (expected + expected.sqrt() * normal(rng)).round() as u32;
+        }
         let mut left = expected;
         let mut photons = 0;
         while left > Self::PART {
@@ -135,7 +140,7 @@ mod tests {
         const DRAWS: usize = 40_000;
         let mut rng = stream(3, Purpose::MembraneNoise, 0);
         let mut photons = Photons::new();
-        for expected in [0.0, 0.3, 5.0, 31.0, 70.0, 500.0] {
+        for expected in [0.0, 0.3, 5.0, 31.0, 70.0, 500.0, 5000.0] {
             let draws: Vec<f64> =
                 (0..DRAWS).map(|_| f64::from(photons.draw(expected, &mut rng))).collect();
             let mean = draws.iter().sum::<f64>() / DRAWS as f64;

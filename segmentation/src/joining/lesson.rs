@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::groups::Image;
 use super::phantoms;
-use crate::auto::{Auto, over_segmented, usual_um3};
+use crate::auto::{Auto, over_segmented};
+use crate::cells::usual_um3;
 use crate::error::Result;
 use crate::guide::Guide;
 use crate::merge::{RegionGraph, merge_by_average};

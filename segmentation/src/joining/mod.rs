@@ -18,7 +18,7 @@ pub use lesson::Lesson;
 use perceptron::Perceptron;
 pub use training::{Recipe, train};
 
-use crate::auto::usual_um3;
+use crate::cells::usual_um3;
 use crate::error::{Result, SegmentError};
 use crate::guide::Guide;
 use crate::merge::{Face, Linkage, Merged, RegionGraph, Within, merge, merge_within};

@@ -46,8 +46,7 @@ pub(crate) fn known(index: u64) -> Result<Known> {
 fn embryo(optics: Preset, voxel_um: [f64; 3], seed: u64) -> Result<Known> {
     let optics = optics(VoxelSize::from_um(voxel_um)?);
     let params = PhantomParams { optics, ..PhantomParams::default() };
-    let phantom = phantom::specimen(&params.varied(seed), seed)?;
-    Ok((phantom.membrane, phantom.truth))
+    Ok(phantom::membranes(&params.varied(seed), seed)?)
 }
 
 /// Any tissue under any microscope; four in ten are shown as smaller or larger than they are, and of four in ten there is only
@@ -56,16 +55,16 @@ fn any_tissue(seed: u64) -> Result<Known> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let voxel_um = any_voxel_um(&mut rng);
     let params = any_params(VoxelSize::from_um(voxel_um)?, seed, &mut rng);
-    let phantom = phantom::specimen(&params, seed)?;
+    let (membrane, cells) = phantom::membranes(&params, seed)?;
     let scale = if rng.random_bool(0.4) { log_uniform(0.7, 2.2, &mut rng) } else { 1.0 };
     let shown = VoxelSize::from_um(voxel_um.map(|um| um * scale))?;
-    let labels = phantom.truth.into_volume();
+    let labels = cells.into_volume();
     let block = if rng.random_bool(0.4) {
         part_within(&labels, &mut rng)
     } else {
         labels.shape().map(|side| 0..side)
     };
-    let membrane = part(&phantom.membrane, &block, shown)?;
+    let membrane = part(&membrane, &block, shown)?;
     Ok((membrane, Labels::new(part(&labels, &block, shown)?)))
 }
 

@@ -37,10 +37,11 @@ impl Scene {
     pub(crate) fn new(seed: u64, index: u64) -> Result<Self> {
         let mut rng = stream(seed, Purpose::Scene, index);
         let params = random_tissue(&mut rng)?;
-        let phantom = phantom::specimen(&params, FIRST_SEED + seed * SEEDS_EACH + index)?;
-        let labels = phantom.truth.into_volume();
+        let (membrane, cells) =
+            phantom::membranes(&params, FIRST_SEED + seed * SEEDS_EACH + index)?;
+        let labels = cells.into_volume();
         Ok(Self {
-            brightness: phantom.membrane.map(|&counts| f32::from(counts) / IDEAL_COUNTS as f32),
+            brightness: membrane.map(|&counts| f32::from(counts) / IDEAL_COUNTS as f32),
             target: boundaries(&labels),
             labels,
         })
@@ -129,8 +130,8 @@ fn haze(rng: &mut ChaCha8Rng) -> f32 {
 fn random_tissue(rng: &mut ChaCha8Rng) -> Result<PhantomParams> {
     let wide_um = rng.random_range(0.28..0.5);
     let long_um: f64 = match rng.random_range(0..10) {
-        0..5 => wide_um * rng.random_range(0.8..1.35),
-        5..9 => rng.random_range(wide_um..1.1),
+        0..4 => wide_um * rng.random_range(0.8..1.35),
+        4..8 => rng.random_range(wide_um..1.2),
         _ => rng.random_range(1.0..2.0),
     };
     // What merging finer voxels does to an image is a little more blur.
@@ -219,10 +220,10 @@ struct Microscope {
 }
 
 impl Microscope {
-    /// From a good one to the edge of sight.
+    /// From a good one to the edge of sight; most are poor, since only where light is dim is a network needed.
     fn random(rng: &mut ChaCha8Rng) -> Self {
         Self {
-            peak_counts: 3.5 * 22.0_f64.powf(rng.random::<f64>().powf(1.5)),
+            peak_counts: 3.5 * 22.0_f64.powf(rng.random::<f64>().powi(2)),
             background_counts: rng.random_range(1.0..7.0),
             read_noise: rng.random_range(0.5..2.0),
             merged: if rng.random_bool(0.4) { 1.0 } else { log_uniform(1.0, 6.0, rng) },

@@ -182,16 +182,17 @@ impl Samples {
     }
 
     /// Crops that no step sees, the same at any time: of phantoms, never of labelled images.
-    pub(crate) fn validation(&mut self, n_crops: usize) -> Result<Vec<Crop>> {
-        let mut crops = Vec::new();
-        for n in 0..n_crops as u64 {
-            let index = VALIDATION + n;
-            let scene = Scene::new(self.seed, SEEDS_FOR_VALIDATION + n)?;
-            let image = standardised(&scene.picture(self.seed, index)?)?;
-            let mut rng = stream(self.seed, Purpose::Crops, index);
-            crops.push(crop(&image, &scene.target, self.sides, &mut rng)?);
-        }
-        Ok(crops)
+    pub(crate) fn validation(&self, n_crops: usize) -> Result<Vec<Crop>> {
+        (0..n_crops as u64)
+            .into_par_iter()
+            .map(|n| {
+                let index = VALIDATION + n;
+                let scene = Scene::new(self.seed, SEEDS_FOR_VALIDATION + n)?;
+                let image = standardised(&scene.picture(self.seed, index)?)?;
+                let mut rng = stream(self.seed, Purpose::Crops, index);
+                crop(&image, &scene.target, self.sides, &mut rng)
+            })
+            .collect()
     }
 
     /// Forgets pictures and scenes that no step from `first` on needs soon.

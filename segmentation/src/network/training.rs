@@ -190,7 +190,7 @@ impl Training {
     ///
     /// # Errors
     /// [`SegmentError::Network`] if memory runs out.
-    pub fn validation(&mut self, crops: &ValidationCrops) -> Result<Validation> {
+    pub fn validation(&self, crops: &ValidationCrops) -> Result<Validation> {
         let net = weights::network(&self.weights)?;
         let loss = f64::from(loss_of(&net, &crops.0)?.to_scalar::<f32>()?) - entropy(&crops.0)?;
         let (mut both, mut each) = (0.0, 0.0);
@@ -213,7 +213,7 @@ impl Training {
     ///
     /// # Errors
     /// [`SegmentError::Data`] if a phantom cannot be made.
-    pub fn validation_crops(&mut self, n_crops: usize) -> Result<ValidationCrops> {
+    pub fn validation_crops(&self, n_crops: usize) -> Result<ValidationCrops> {
         Ok(ValidationCrops(self.samples.validation(n_crops)?))
     }
 }

@@ -5,40 +5,26 @@
 //! image, bit for bit. Floods alone have no such bound; they are given a cell's width of surroundings (8 µm), beyond which in practice
 //! nothing changes. There is one set of seeds, one graph of regions and one merge for the whole image.
 
+mod regions;
 mod room;
+mod sheets;
 
-use ndarray::{Array3, s};
+use ndarray::s;
 use primordia_data::{ScratchVolume, Volume, VoxelSize};
 
-use self::room::NETWORK_BYTES;
+use self::regions::{ScratchRegions, cells, with_cores};
 pub use self::room::{Room, hartmann2020_bytes, whole_bytes};
-use crate::auto::{
-    Auto, Cells, agree, even_out, seed_reach, seeds, usual_evidence, usual_factors, width_cut,
-    widths_um,
-};
-use crate::block::{Block, sides, whole};
+use self::sheets::{ScratchSheets, raw_sheets, sheet_width, with_network};
+use crate::auto::Auto;
 use crate::confidence::{CellEvidence, Verdict};
 use crate::error::{Result, SegmentError};
-use crate::evidence::Evidence;
-use crate::guide::Guide;
 use crate::hartmann2020::finite_range;
-use crate::joining::Image;
-use crate::network::{self, Boundary, Light};
-use crate::pieces::Counts;
-use crate::refine::{FullGrid, mark_cores, refine_reach};
-use crate::regions::{Part, Seams};
-use crate::resample::{Enlarged, coarse_size, divide, enlarged, factors_on, over, put, shrink};
-use crate::segmentation::rename;
-use crate::sheet::{SheetFilter, SheetScale, Sheets, direction_reach, directions};
-use crate::stencil::Direction;
-use crate::strength::{CoarseSums, RawSheets, Strength, WIDTH_STEP, choose_width, noise_gain};
-use crate::tiles::{Cut, Tile};
-use crate::watershed::flood;
-
-/// Floods see at least so much around a tile.
-const FLOOD_UM: f64 = 8.0;
-/// Bytes that a region, with its faces, takes while regions are joined.
-const REGION_BYTES: u64 = 1_200;
+use crate::network::Boundary;
+use crate::refine::{FullGrid, refine_reach};
+use crate::regions::Part;
+use crate::resample::{coarse_size, enlarged, factors_on, shrink};
+use crate::sheet::SheetScale;
+use crate::tiles::Cut;
 
 /// The cells of one image, whose labels wait on disk.
 #[derive(Debug)]
@@ -159,294 +145,9 @@ fn shrunken<T: TiledPixel>(
     Ok(image)
 }
 
-/// How wide the image shows its sheets.
-fn sheet_width(image: &ScratchVolume<f32>, params: &Auto, room: &Room) -> Result<f64> {
-    const BYTES: u64 = 13; // the part, and both scales
-    let (shape, size) = grid(image);
-    let widths_um = widths_um(params, size);
-    let mut over_noise = Vec::new();
-    for width_um in widths_um {
-        let scale = SheetScale::for_width(width_um);
-        let mut strength = Strength::default();
-        for tile in room.tiles(width_cut(scale, size), shape, BYTES, 0)? {
-            strength.add(&image.read(&tile.around)?, &tile.part().core, scale, WIDTH_STEP)?;
-        }
-        over_noise.push(strength.over_noise(image.n_voxels(), noise_gain(size, scale)?));
-    }
-    Ok(choose_width(&widths_um, &over_noise))
-}
-
-/// Sheets that wait on disk.
-struct ScratchSheets {
-    evidence: ScratchVolume<u16>,
-    directions: ScratchVolume<u16>,
-}
-
-impl ScratchSheets {
-    fn read(&self, block: &Block) -> Result<Sheets> {
-        let directions = self.directions.read(block)?.map(|&bits| Direction::from_bits(bits));
-        Ok(Sheets { evidence: self.evidence(block)?, directions })
-    }
-
-    fn evidence(&self, block: &Block) -> Result<Volume<Evidence>> {
-        Ok(self.evidence.read(block)?.map(|&bits| Evidence::from_bits(bits)))
-    }
-
-    fn write_evidence(&self, from: [usize; 3], evidence: &Volume<Evidence>) -> Result<()> {
-        Ok(self.evidence.write(from, &evidence.map(|evidence| evidence.bits()))?)
-    }
-
-    fn write_directions(&self, from: [usize; 3], directions: &Volume<Direction>) -> Result<()> {
-        Ok(self.directions.write(from, &directions.map(|direction| direction.bits()))?)
-    }
-}
-
-/// Sheets that are not evened out, and the roughness of the image.
-struct RawOnDisk {
-    sheets: ScratchSheets,
-    roughness: Volume<f32>,
-}
-
-fn raw_sheets(
-    image: &ScratchVolume<f32>,
-    scale: SheetScale,
-    range: (f32, f32),
-    room: &Room,
-) -> Result<RawOnDisk> {
-    const BYTES: u64 = 24; // the part, both scales, what is found in the core, and that as bits
-    let (shape, size) = grid(image);
-    let factors = usual_factors((shape, size), scale);
-    let coarse = [0, 1, 2].map(|axis| shape[axis].div_ceil(factors[axis]));
-    let mut roughness = Volume::new(Array3::zeros(coarse), coarse_size(size, factors)?)?;
-    let sheets = ScratchSheets {
-        evidence: room.scratch.volume(shape, size)?,
-        directions: room.scratch.volume(shape, size)?,
-    };
-    let cut = Cut { reach: SheetFilter::reach(scale, size), step: factors };
-    for tile in room.tiles(cut, shape, BYTES, 0)? {
-        let part = image.read(&tile.around)?;
-        let raw = RawSheets::new(&part, &tile.part().core, scale, range.1 - range.0, factors)?;
-        sheets.write_evidence(tile.from(), &raw.sheets.evidence)?;
-        sheets.write_directions(tile.from(), &raw.sheets.directions)?;
-        put(&mut roughness, over(tile.from(), factors), &raw.roughness);
-    }
-    Ok(RawOnDisk { sheets, roughness })
-}
-
-impl RawOnDisk {
-    /// Divided by what is usual nearby.
-    fn evened(self, scale: SheetScale, room: &Room) -> Result<ScratchSheets> {
-        const BYTES: u64 = 8; // as bits and as evidence, read and to be written
-        let (shape, size) = grid(&self.sheets.evidence);
-        let factors = usual_factors((shape, size), scale);
-        let tiles = room.tiles(apart(factors), shape, BYTES, 0)?;
-        let sums = coarse_sums((shape, size), factors, &tiles, |tile| {
-            CoarseSums::new(&self.sheets.evidence(&tile.core)?, factors, Evidence::value)
-        })?;
-        let usual = usual_evidence(&sums, &self.roughness, size, scale)?;
-        let usual = Enlarged::new(&usual, factors);
-        for tile in &tiles {
-            let mut evidence = self.sheets.evidence(&tile.core)?;
-            even_out(&mut evidence, tile.from(), &usual);
-            self.sheets.write_evidence(tile.from(), &evidence)?;
-        }
-        Ok(self.sheets)
-    }
-}
-
-/// Coarse sums of a grid from those of its tiles.
-fn coarse_sums(
-    (shape, size): ([usize; 3], VoxelSize),
-    factors: [usize; 3],
-    tiles: &[Tile],
-    of: impl Fn(&Tile) -> Result<CoarseSums>,
-) -> Result<CoarseSums> {
-    let coarse = [0, 1, 2].map(|axis| shape[axis].div_ceil(factors[axis]));
-    let mut sums = CoarseSums::zeros(coarse, coarse_size(size, factors)?)?;
-    for tile in tiles {
-        sums.put(over(tile.from(), factors), &of(tile)?);
-    }
-    Ok(sums)
-}
-
-/// What light there is in an image.
-fn light_of(image: &ScratchVolume<f32>, room: &Room) -> Result<Light> {
-    const BYTES: u64 = 4;
-    let factors = Light::factors(grid(image));
-    let tiles = room.tiles(apart(factors), image.shape(), BYTES, 0)?;
-    let mut total = 0.0;
-    for tile in &tiles {
-        total += image.read(&tile.core)?.as_slice().iter().map(|&v| f64::from(v)).sum::<f64>();
-    }
-    let base = (total / image.n_voxels() as f64) as f32;
-    let sums = coarse_sums(grid(image), factors, &tiles, |tile| {
-        CoarseSums::new(&image.read(&tile.core)?, factors, |value| value - base)
-    })?;
-    Light::from_sums(factors, base, &sums)
-}
-
-/// Sheets on which the filter and the network agree.
-fn with_network(
-    sheets: ScratchSheets,
-    image: &ScratchVolume<f32>,
-    network: &Boundary,
-    scale: SheetScale,
-    room: &Room,
-) -> Result<ScratchSheets> {
-    const BYTES: u64 = 12; // what was learned, and evidence as bits and as such
-    const DIRECTION_BYTES: u64 = 16; // what was learned, smooth, and directions as bits and as such
-    room.check(NETWORK_BYTES)?;
-    let (shape, size) = grid(image);
-    let learned = room.scratch.volume::<f32>(shape, size)?;
-    let light = light_of(image, room)?;
-    network.add_probability(
-        (shape, size),
-        &light,
-        |block| Ok(image.read(block)?.into_voxels()),
-        |block, answer| {
-            let mut sum = learned.read(block)?;
-            network::add_to(&mut sum, &whole(sides(block)), &answer);
-            Ok(learned.write(block.clone().map(|range| range.start), &sum)?)
-        },
-    )?;
-    let factors = network::usual_factors((shape, size));
-    let tiles = room.tiles(apart(factors), shape, BYTES, 0)?;
-    let sums = coarse_sums((shape, size), factors, &tiles, |tile| {
-        CoarseSums::new(&learned.read(&tile.core)?, factors, |value| value)
-    })?;
-    let usual = network::usual(&sums)?;
-    let usual = Enlarged::new(&usual, factors);
-    for tile in &tiles {
-        let mut part = learned.read(&tile.core)?;
-        divide(&mut part, tile.from(), &usual, |value, usual| value / usual);
-        learned.write(tile.from(), &part)?;
-        let mut evidence = sheets.evidence(&tile.core)?;
-        agree(&mut evidence, part.as_slice());
-        sheets.write_evidence(tile.from(), &evidence)?;
-    }
-    let cut = Cut { reach: direction_reach(scale, size), step: [1; 3] };
-    for tile in room.tiles(cut, shape, DIRECTION_BYTES, 0)? {
-        let found = directions(&learned.read(&tile.around)?, &tile.part().core, scale)?;
-        sheets.write_directions(tile.from(), &found)?;
-    }
-    Ok(sheets)
-}
-
-/// Regions of the over-segmentation, or cells, that wait on disk.
-struct ScratchRegions {
-    regions: ScratchVolume<u32>,
-    /// What each region is called by now.
-    names: Option<Vec<u32>>,
-}
-
-impl ScratchRegions {
-    fn rename(&mut self, names: &[u32]) {
-        self.names = Some(names.to_vec());
-    }
-
-    fn read(&self, block: &Block) -> Result<Volume<u32>> {
-        let mut regions = self.regions.read(block)?;
-        if let Some(names) = &self.names {
-            rename(&mut regions, names);
-        }
-        Ok(regions)
-    }
-
-    /// What the names take.
-    fn held(&self) -> u64 {
-        self.names.as_ref().map_or(0, |names| 4 * names.len() as u64)
-    }
-}
-
-/// The regions of an image whose full grid has some shape, and which cells they are.
-fn cells(
-    sheets: &ScratchSheets,
-    full: [usize; 3],
-    width_um: f64,
-    params: &Auto,
-    room: &Room,
-) -> Result<(ScratchRegions, Cells)> {
-    const SEAM_BYTES: u64 = 32; // regions, evidence and directions, and the seams of some slabs
-    let (shape, size) = grid(&sheets.evidence);
-    let seeds = all_seeds(sheets, width_um, room)?;
-    let n_regions = seeds.len();
-    let held = REGION_BYTES * n_regions as u64;
-    let regions = flooded(sheets, &seeds, room)?;
-    drop(seeds);
-    let mut seams = Seams::default();
-    let mut counts = Counts::new(n_regions, size);
-    // Steps go to the voxels that follow.
-    for tile in room.tiles(Cut { reach: [1; 3], step: [1; 3] }, shape, SEAM_BYTES, held)? {
-        let (labels, part) = (regions.read(&tile.around)?, tile.part());
-        let sheets = sheets.read(&tile.around)?;
-        counts.add(&labels, &sheets.evidence, &part, shape);
-        seams.add(&labels, &sheets, &part.core);
-    }
-    let image = Image { graph: seams.graph(n_regions), pieces: counts.pieces(), width_um };
-    let cells = Cells::new(image, &Guide::default(), (full, size), params)?;
-    Ok((ScratchRegions { regions, names: None }, cells))
-}
-
-/// Where floods begin, as places in memory, ascending.
-fn all_seeds(sheets: &ScratchSheets, width_um: f64, room: &Room) -> Result<Vec<u64>> {
-    const BYTES: u64 = 16; // evidence as bits, as such, as numbers, and smooth
-    let (shape, size) = grid(&sheets.evidence);
-    let cut = Cut { reach: seed_reach(size, width_um), step: [1; 3] };
-    let mut all = Vec::new();
-    for tile in room.tiles(cut, shape, BYTES, 0)? {
-        let part = tile.part();
-        let found = seeds(&sheets.evidence(&tile.around)?, &part, width_um)?;
-        all.extend(found.into_iter().map(|at| {
-            let [z, y, x] = part.in_whole(at).map(|at| at as u64);
-            (z * shape[1] as u64 + y) * shape[2] as u64 + x
-        }));
-    }
-    all.sort_unstable();
-    Ok(all)
-}
-
-/// The regions that the flood makes of seeds, numbered `1..` in their order.
-fn flooded(sheets: &ScratchSheets, seeds: &[u64], room: &Room) -> Result<ScratchVolume<u32>> {
-    const BYTES: u64 = 20; // evidence, regions, and the voxels that wait for the flood
-    let (shape, size) = grid(&sheets.evidence);
-    let regions = room.scratch.volume(shape, size)?;
-    let cut = Cut { reach: flood_reach(size), step: [1; 3] };
-    for tile in room.tiles(cut, shape, BYTES, 8 * seeds.len() as u64)? {
-        let [zs, ys, xs] = &tile.around;
-        let mut labels = Volume::new(Array3::zeros(sides(&tile.around)), size)?;
-        for (z, y) in zs.clone().flat_map(|z| ys.clone().map(move |y| (z, y))) {
-            let row = ((z * shape[1] + y) * shape[2]) as u64;
-            let [first, last] =
-                [xs.start, xs.end].map(|x| seeds.partition_point(|&seed| seed < row + x as u64));
-            for (number, seed) in (first as u32 + 1..).zip(&seeds[first..last]) {
-                let x = (seed - row) as usize;
-                labels.voxels_mut()[[z - zs.start, y - ys.start, x - xs.start]] = number;
-            }
-        }
-        let labels = flood(&sheets.evidence(&tile.around)?, labels)?;
-        regions.write(tile.from(), &core_of(&labels, &tile.part())?)?;
-    }
-    Ok(regions)
-}
-
-fn flood_reach(voxel_size: VoxelSize) -> [usize; 3] {
-    voxel_size.um().map(|side_um| (FLOOD_UM / side_um).ceil() as usize)
-}
-
 fn core_of(labels: &Volume<u32>, part: &Part) -> Result<Volume<u32>> {
     let [z, y, x] = part.core.clone();
     Ok(Volume::new(labels.voxels().slice(s![z, y, x]).to_owned(), labels.voxel_size())?)
-}
-
-/// Which of the cells `0..=n_cells` have a core.
-fn with_cores(cells: &ScratchRegions, n_cells: usize, room: &Room) -> Result<Vec<bool>> {
-    const BYTES: u64 = 5;
-    let mut has_core = vec![false; n_cells + 1];
-    let cut = Cut { reach: [1; 3], step: [1; 3] };
-    for tile in room.tiles(cut, cells.regions.shape(), BYTES, cells.held())? {
-        mark_cores(&cells.read(&tile.around)?, &tile.part().core, &mut has_core);
-    }
-    Ok(has_core)
 }
 
 /// For each cell its number of voxels and the sums of their positions (z, y, x).
@@ -518,9 +219,11 @@ fn add_moments(moments: &mut [(u64, [u64; 3])], from: [usize; 3], labels: &Volum
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use primordia_data::phantom::{self, Optics, PhantomParams, TissueParams};
     use primordia_data::{Labels, Scratch};
+
+    use super::*;
+    use crate::block::whole;
 
     /// What floods do not see beyond their tiles changes single voxels.
     const SAME: f64 = 0.002;

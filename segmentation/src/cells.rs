@@ -1,0 +1,227 @@
+//! Regions become cells: those that are one are joined, crumbs go where least parts them, and what is far larger than a
+//! cell, or a hollow, is background.
+
+use primordia_data::VoxelSize;
+
+use crate::auto::{Auto, Partition};
+use crate::confidence::CellEvidence;
+use crate::error::{Result, SegmentError};
+use crate::guide::Guide;
+use crate::hollows::open_hollows;
+use crate::joining::{Image, Joining, OUTSIDE};
+use crate::merge::{Face, Merged, RegionGraph, absorb, merge_guided};
+use crate::multicut::multicut_guided;
+use crate::pieces::Piece;
+
+/// Cells are at least this share of the usual volume.
+const SMALLEST: f64 = 0.1;
+/// Regions with at most so much evidence between them are one piece before anything else is asked: half of them, as a rule.
+const NOTHING: f64 = 0.1;
+
+/// The cells among the merged regions.
+pub(crate) struct Cells {
+    pub(crate) evidence: Vec<CellEvidence>,
+    /// The cell `1..=n` of each region, or 0: first 0, then those of the regions `1..`.
+    pub(crate) names: Vec<u32>,
+}
+
+impl Cells {
+    /// Joins regions, then crumbs; what is left is a cell or background.
+    ///
+    /// # Errors
+    /// [`SegmentError::NoCells`] in an image of some shape.
+    pub(crate) fn new(
+        regions: Image,
+        guide: &Guide<'_>,
+        grid: ([usize; 3], VoxelSize),
+        params: &Auto,
+    ) -> Result<Self> {
+        let joining = Joining::shipped()?;
+        let (image, sure) = regions.coarser(NOTHING, guide);
+        let (n_regions, width_um) = (regions.graph.n_regions(), image.width_um);
+        drop(regions); // memory is needed
+        tracing::debug!(n_regions, n_pieces = sure.n_groups(), width_um, "over-segmented");
+        let guide = &guide.grouped(&sure.groups, sure.n_groups());
+        let graph = &image.graph;
+        let assumed = image.assumed();
+        let least_um3 = params.min_volume_um3.max(100.0 * grid.1.volume_um3());
+        let (merged, usual_um3) = partition(&joining, &image, guide, least_um3, params);
+        let joined = graph.grouped(&merged.groups, merged.n_groups());
+        let first = Extent::new(&merged, &image.pieces, &joined);
+        let nuclei = guide.grouped(&merged.groups, merged.n_groups());
+        let least_um3 = params.min_volume_um3.max(SMALLEST * usual_um3);
+        let merged = merged.then(&absorb(
+            &joined,
+            &first.volume_um3,
+            |group, volume_um3, around, weakest| {
+                if nuclei.has_nucleus(group) {
+                    return false;
+                }
+                let seen = around.mean().min(weakest.with(assumed).mean());
+                volume_um3 < least_um3 || seen < params.needed(volume_um3 / usual_um3)
+            },
+        ));
+        let joined = graph.grouped(&merged.groups, merged.n_groups());
+        let extent = Extent::new(&merged, &image.pieces, &joined);
+        let nuclei = guide.grouped(&merged.groups, merged.n_groups());
+        let seen = evidence_of(graph, &merged, &joined, &nuclei, assumed);
+        let doubts = joining.doubts(&image, usual_um3, &merged.groups, &joined);
+        let mut is_cell: Vec<bool> = (0..merged.n_groups())
+            .map(|group| {
+                extent.volume_um3[group] >= least_um3 && !extent.is_background(group, usual_um3)
+            })
+            .collect();
+        let around: Vec<f64> = seen.iter().map(|seen| seen.around).collect();
+        open_hollows(&mut is_cell, &around, &joined, |group| nuclei.has_nucleus(group));
+        let mut evidence = Vec::new();
+        let cell: Vec<u32> = (0..merged.n_groups())
+            .map(|group| {
+                if !is_cell[group] {
+                    return 0;
+                }
+                evidence.push(CellEvidence {
+                    most_joined: doubts[group].most_joined,
+                    least_parted: doubts[group].least_parted,
+                    relative_volume: extent.volume_um3[group] / usual_um3,
+                    border_share: extent.border_share(group),
+                    ..seen[group]
+                });
+                evidence.len() as u32
+            })
+            .collect();
+        if evidence.is_empty() {
+            let min_volume_um3 = params.min_volume_um3;
+            return Err(SegmentError::NoCells { shape: grid.0, min_volume_um3 });
+        }
+        let names = std::iter::once(0)
+            .chain(sure.then(&merged).groups.iter().map(|&group| cell[group as usize]))
+            .collect();
+        Ok(Self { evidence, names })
+    }
+}
+
+/// Which regions are one, and the usual volume of a cell, which is at least `least_um3`.
+fn partition(
+    joining: &Joining,
+    image: &Image,
+    guide: &Guide<'_>,
+    least_um3: f64,
+    params: &Auto,
+) -> (Merged, f64) {
+    let (graph, assumed) = (&image.graph, image.assumed());
+    let merged = match params.partition {
+        // How large cells are is known once regions have been joined somehow.
+        Partition::Learned | Partition::Average => {
+            merge_guided(graph, params.parting, assumed, guide)
+        }
+        Partition::Multicut => multicut_guided(graph, params.parting, assumed, guide),
+    };
+    let usual_um3 = usual_um3(&merged, image, guide, least_um3);
+    if params.partition != Partition::Learned || guide.has_any() {
+        return (merged, usual_um3);
+    }
+    drop(merged); // memory is needed
+    let usual_um3 = joining.usual_um3(image, usual_um3, least_um3);
+    (joining.merge(image, usual_um3), usual_um3)
+}
+
+/// The usual volume of groups of regions.
+pub(crate) fn usual_um3(merged: &Merged, image: &Image, guide: &Guide<'_>, least_um3: f64) -> f64 {
+    let joined = image.graph.grouped(&merged.groups, merged.n_groups());
+    let extent = Extent::new(merged, &image.pieces, &joined);
+    let nuclei = guide.grouped(&merged.groups, merged.n_groups());
+    nuclei.usual(&extent.volume_um3).unwrap_or_else(|| extent.usual_um3(least_um3))
+}
+
+/// What the faces of each group say; `joined` is the graph of the groups, `nuclei` which they hold.
+fn evidence_of(
+    graph: &RegionGraph,
+    merged: &Merged,
+    joined: &RegionGraph,
+    nuclei: &Guide<'_>,
+    assumed: Face,
+) -> Vec<CellEvidence> {
+    let n_groups = merged.n_groups();
+    let (mut around, mut inside) =
+        (vec![Face::default(); n_groups], vec![Face::default(); n_groups]);
+    for (a, b, face) in graph.faces() {
+        let (a, b) = (merged.groups[a as usize] as usize, merged.groups[b as usize] as usize);
+        if a == b {
+            inside[a] = inside[a].with(face);
+        }
+    }
+    let mut weakest = vec![f64::INFINITY; n_groups];
+    for (a, b, face) in joined.faces() {
+        let face = nuclei.seen((a, b, face));
+        for side in [a as usize, b as usize] {
+            around[side] = around[side].with(face);
+            weakest[side] = weakest[side].min(face.with(assumed).mean());
+        }
+    }
+    (0..n_groups)
+        .map(|group| CellEvidence {
+            around: around[group].with(assumed).mean(),
+            weakest: weakest[group].min(1.0),
+            inside: inside[group].evidence() / inside[group].area_um2().max(assumed.area_um2()),
+            ..CellEvidence::default()
+        })
+        .collect()
+}
+
+/// How far groups of regions reach.
+struct Extent {
+    volume_um3: Vec<f64>,
+    border_um2: Vec<f64>,
+    surface_um2: Vec<f64>,
+}
+
+impl Extent {
+    /// From regions, and the graph of the groups.
+    fn new(merged: &Merged, pieces: &[Piece], joined: &RegionGraph) -> Self {
+        let sum = |of: fn(&Piece) -> f64| {
+            let mut sums = vec![0.0; merged.n_groups()];
+            let regions = merged.groups.iter().zip(pieces);
+            regions.for_each(|(&group, piece)| sums[group as usize] += of(piece));
+            sums
+        };
+        let border_um2 = sum(|piece| f64::from(piece.border_um2));
+        let mut surface_um2 = border_um2.clone();
+        for (a, b, face) in joined.faces() {
+            surface_um2[a as usize] += face.area_um2();
+            surface_um2[b as usize] += face.area_um2();
+        }
+        Self { volume_um3: sum(|piece| piece.volume_um3), border_um2, surface_um2 }
+    }
+
+    /// The usual volume of a cell: half of the volume of all cells lies in larger ones. Cells are groups of at least
+    /// `least_um3` and at most ten times the usual volume, so it is sought step by step from the median.
+    fn usual_um3(&self, least_um3: f64) -> f64 {
+        const STEPS: usize = 20;
+        let mut volumes: Vec<f64> =
+            self.volume_um3.iter().copied().filter(|&volume| volume >= least_um3).collect();
+        volumes.sort_by(f64::total_cmp);
+        let mut usual = volumes.get(volumes.len() / 2).copied().unwrap_or(0.0);
+        for _ in 0..STEPS {
+            let cells = &volumes[..volumes.partition_point(|&volume| volume <= 10.0 * usual)];
+            let total: f64 = cells.iter().sum();
+            let mut below = 0.0;
+            let half = cells.iter().find(|&&volume| {
+                below += volume;
+                below >= 0.5 * total
+            });
+            usual = half.copied().unwrap_or(usual);
+        }
+        usual
+    }
+
+    fn border_share(&self, group: usize) -> f64 {
+        self.border_um2[group] / self.surface_um2[group].max(f64::MIN_POSITIVE)
+    }
+
+    /// Background is much larger than a cell, or larger and mostly bounded by the image itself.
+    fn is_background(&self, group: usize, usual_um3: f64) -> bool {
+        let volume = self.volume_um3[group];
+        volume > OUTSIDE * usual_um3
+            || (volume > 4.0 * usual_um3 && self.border_share(group) > 0.35)
+    }
+}

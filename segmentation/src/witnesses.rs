@@ -1,0 +1,196 @@
+//! What the image shows: sheets, as the filter sees them, or as the filter and a network both do.
+
+use ndarray::Array3;
+use primordia_data::{Volume, VoxelSize};
+use rayon::prelude::*;
+
+use crate::auto::Auto;
+use crate::block::{Block, whole};
+use crate::error::Result;
+use crate::evidence::Evidence;
+use crate::hartmann2020::finite_range;
+use crate::network::{Boundary, Light, add_to, evened};
+use crate::refine::FullGrid;
+use crate::resample::{Enlarged, coarse_size, divide, factors_up_to, over, put};
+use crate::sheet::{SheetFilter, SheetScale, Sheets, direction_reach, directions};
+use crate::shrunken::Shrunken;
+use crate::strength::{
+    CoarseSums, RawSheets, Strength, WIDTH_STEP, choose_width, coarse_factors, noise_gain, usual,
+};
+use crate::tiles::Cut;
+
+/// Two witnesses seldom see a membrane at its strongest at the same voxel, and the network is unsure of dim ones: this
+/// much of both is as usual.
+const AGREED: f32 = 0.8;
+
+/// The sheets of the shrunken image, by the filter or by both witnesses.
+pub(crate) fn found<'a, T>(
+    membrane: &'a Volume<T>,
+    params: &Auto,
+    network: Option<&Boundary>,
+) -> Result<(FullGrid<'a, T>, Sheets)>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
+    match network {
+        Some(network) => by_network(membrane, params, network),
+        None => by_sheets(membrane, params),
+    }
+}
+
+fn by_sheets<'a, T>(membrane: &'a Volume<T>, params: &Auto) -> Result<(FullGrid<'a, T>, Sheets)>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
+    let grid = Grid::of(membrane, params)?;
+    let (factors, width_um) = (factors_up_to(membrane, grid.width_um), grid.width_um);
+    let image = grid.image_with(membrane, factors)?;
+    let range = image.range()?;
+    let sheets = sheets(&image, SheetScale::for_width(width_um), range)?;
+    drop(image);
+    Ok((FullGrid { image: membrane, factors, range, width_um }, sheets))
+}
+
+fn by_network<'a, T>(
+    membrane: &'a Volume<T>,
+    params: &Auto,
+    network: &Boundary,
+) -> Result<(FullGrid<'a, T>, Sheets)>
+where
+    T: Copy + Into<f32> + Send + Sync,
+{
+    let Grid { image, width_um } = Grid::of(membrane, params)?;
+    let (factors, grid, range) = (image.factors(), image.grid(), image.range()?);
+    let scale = SheetScale::for_width(width_um);
+    let mut evidence = sheets(&image, scale, range)?.evidence;
+    let light = Light::new(&Volume::new(image.block(&whole(grid.0))?, grid.1)?)?;
+    let mut learned = Volume::new(Array3::zeros(grid.0), grid.1)?;
+    let read = |block: &Block| image.block(block);
+    network.add_probability(grid, &light, read, |block, answer| {
+        add_to(&mut learned, block, &answer);
+        Ok(())
+    })?;
+    drop(image);
+    let learned = evened(learned)?;
+    agree(&mut evidence, learned.as_slice());
+    let mut sheets = Sheets { evidence, directions: Volume::new(Array3::default(grid.0), grid.1)? };
+    let cut = Cut { reach: direction_reach(scale, grid.1), step: [1; 3] };
+    for tile in cut.small_tiles(grid.0) {
+        let found = tile.with(&learned, |part| directions(part, &tile.part().core, scale))?;
+        put(&mut sheets.directions, tile.from(), &found);
+    }
+    drop(learned);
+    Ok((FullGrid { image: membrane, factors, range, width_um }, sheets))
+}
+
+/// What both witnesses say together, as a share of what is usual.
+pub(crate) fn agree(sheets: &mut Volume<Evidence>, learned: &[f32]) {
+    if let Some(sheets) = sheets.voxels_mut().as_slice_mut() {
+        sheets.par_iter_mut().zip(learned).for_each(|(sheet, learned)| {
+            *sheet = Evidence::new(0.5 * (sheet.value().min(1.5) + learned) / AGREED);
+        });
+    }
+}
+
+/// The widths at which sheets may be looked for, narrowest first, in an image of merged voxels.
+pub(crate) fn widths_um(params: &Auto, voxel_size: VoxelSize) -> [f64; 4] {
+    let side_um = voxel_size.um().into_iter().fold(f64::INFINITY, f64::min);
+    let least_um = params.membrane_um.max(1.1 * side_um);
+    [1.0, 1.5, 2.2, 3.2].map(|factor| factor * least_um)
+}
+
+/// Tiles in which the strength of sheets is looked at.
+pub(crate) fn width_cut(scale: SheetScale, voxel_size: VoxelSize) -> Cut {
+    Cut { reach: SheetFilter::reach(scale, voxel_size), step: [WIDTH_STEP; 3] }
+}
+
+/// The image in which sheets are looked for.
+struct Grid<'a, T> {
+    image: Shrunken<'a, T>,
+    /// How wide the image shows its sheets.
+    width_um: f64,
+}
+
+impl<'a, T: Copy + Into<f32> + Send + Sync> Grid<'a, T> {
+    /// After a look at parameters and values.
+    fn of(membrane: &'a Volume<T>, params: &Auto) -> Result<Self> {
+        params.check()?;
+        finite_range(membrane)?;
+        let image = Shrunken::new(membrane, factors_up_to(membrane, params.membrane_um))?;
+        let (shape, voxel_size) = image.grid();
+        let n_voxels = shape.iter().product();
+        let widths_um = widths_um(params, voxel_size);
+        let over_noise = widths_um.map(|width_um| {
+            let scale = SheetScale::for_width(width_um);
+            let mut strength = Strength::default();
+            for tile in width_cut(scale, voxel_size).small_tiles(shape) {
+                let core = tile.part().core;
+                image.with(&tile, |part| strength.add(part, &core, scale, WIDTH_STEP))?;
+            }
+            Ok(strength.over_noise(n_voxels, noise_gain(voxel_size, scale)?))
+        });
+        let over_noise = over_noise.into_iter().collect::<Result<Vec<_>>>()?;
+        Ok(Self { width_um: choose_width(&widths_um, &over_noise), image })
+    }
+
+    /// The image of other merged voxels.
+    fn image_with(self, membrane: &'a Volume<T>, factors: [usize; 3]) -> Result<Shrunken<'a, T>> {
+        if self.image.factors() == factors {
+            return Ok(self.image);
+        }
+        drop(self.image);
+        Shrunken::new(membrane, factors)
+    }
+}
+
+/// The evidence for sheets, as a share of what is usual nearby; `range` is that of the image.
+fn sheets<T>(image: &Shrunken<'_, T>, scale: SheetScale, range: (f32, f32)) -> Result<Sheets>
+where
+    T: Copy + Into<f32> + Sync,
+{
+    let (shape, voxel_size) = image.grid();
+    let factors = usual_factors((shape, voxel_size), scale);
+    let unit = range.1 - range.0;
+    let coarse = [0, 1, 2].map(|axis| shape[axis].div_ceil(factors[axis]));
+    let mut sheets = Sheets {
+        evidence: Volume::new(Array3::default(shape), voxel_size)?,
+        directions: Volume::new(Array3::default(shape), voxel_size)?,
+    };
+    let mut roughness = Volume::new(Array3::zeros(coarse), coarse_size(voxel_size, factors)?)?;
+    let cut = Cut { reach: SheetFilter::reach(scale, voxel_size), step: factors };
+    for tile in cut.small_tiles(shape) {
+        let core = tile.part().core;
+        let raw = image.with(&tile, |part| RawSheets::new(part, &core, scale, unit, factors))?;
+        put(&mut sheets.evidence, tile.from(), &raw.sheets.evidence);
+        put(&mut sheets.directions, tile.from(), &raw.sheets.directions);
+        put(&mut roughness, over(tile.from(), factors), &raw.roughness);
+    }
+    let sums = CoarseSums::new(&sheets.evidence, factors, Evidence::value)?;
+    let usual = usual_evidence(&sums, &roughness, voxel_size, scale)?;
+    even_out(&mut sheets.evidence, [0; 3], &Enlarged::new(&usual, factors));
+    Ok(sheets)
+}
+
+/// How many voxels become one of the grid on which it is found out what evidence is usual.
+pub(crate) fn usual_factors(grid: ([usize; 3], VoxelSize), scale: SheetScale) -> [usize; 3] {
+    coarse_factors(grid, usual_um(scale))
+}
+
+fn usual_um(scale: SheetScale) -> f64 {
+    20.0 * scale.fine_um
+}
+
+/// What evidence is divided by.
+pub(crate) fn usual_evidence(
+    sums: &CoarseSums,
+    roughness: &Volume<f32>,
+    voxel_size: VoxelSize,
+    scale: SheetScale,
+) -> Result<Volume<f32>> {
+    usual(sums, roughness, noise_gain(voxel_size, scale)?, usual_um(scale))
+}
+
+/// Divides the evidence in a part of an image, which begins at voxel `from`, by what is usual.
+pub(crate) fn even_out(evidence: &mut Volume<Evidence>, from: [usize; 3], usual: &Enlarged<'_>) {
+    divide(evidence, from, usual, |value, usual| Evidence::new(value.value() / usual));
+}
