@@ -45,8 +45,7 @@ pub struct Auto {
 /// How regions of the over-segmentation become cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Partition {
-    /// The two first that most probably are one cell, as was learned from phantoms ([`crate::joining`]): the best one. Where
-    /// nuclei guide, which it knows nothing of, [`Partition::Average`].
+    /// The two first that most probably are one cell, as was learned from phantoms ([`crate::joining`]): the best one.
     #[default]
     Learned,
     /// The two with the least mean evidence on their common face first ([`merge_by_average`](crate::merge_by_average)).
@@ -133,7 +132,7 @@ pub fn auto_with<T>(
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    let (grid, sheets) = found(membrane, params, guides.network)?;
+    let (grid, sheets) = found(membrane, params, guides)?;
     cells(&grid, sheets, params, guides.nuclei)
 }
 
@@ -146,7 +145,7 @@ pub(crate) fn over_segmented<T>(
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    let (grid, sheets) = found(membrane, params, network)?;
+    let (grid, sheets) = found(membrane, params, &Guides { network, nuclei: None })?;
     let (labels, n_regions) = over_segment(&sheets, grid.width_um, None)?;
     Ok((image_of(&labels, n_regions, &sheets, grid.width_um), labels, grid.factors))
 }
@@ -296,6 +295,25 @@ mod tests {
         assert_eq!(dim.f1_iou_50, 1.0, "{dim:?}");
         let very_dim = scores(Optics::very_dim, 2);
         assert!(very_dim.f1_iou_50 > 0.9, "{very_dim:?}");
+    }
+
+    #[test]
+    fn nuclei_guide_where_membranes_are_so_wide_that_larger_voxels_would_show_them() {
+        const WIDE_UM: f64 = 0.9;
+        let optics = Optics {
+            psf_sigma_um: [WIDE_UM; 2],
+            ..Optics::clean(VoxelSize::from_um([0.5, 0.3, 0.3]).unwrap())
+        };
+        let tissue = TissueParams { n_cells: 16, ..TissueParams::default() };
+        let params = PhantomParams { tissue, optics, ..PhantomParams::default() };
+        let phantom = phantom::specimen(&params, 1).unwrap();
+        let channel = phantom::nuclei(&phantom, &params.optics, 1).unwrap().image;
+        let auto_params = Auto::default();
+        let nuclei = Nuclei::find(&channel, auto_params.membrane_um).unwrap();
+        let guides = Guides { nuclei: Some(&nuclei), ..Guides::default() };
+        let found = auto_with(&phantom.membrane, &auto_params, &guides).unwrap();
+        let scores = crate::score(&found.labels, &phantom.truth).unwrap();
+        assert!(scores.f1_iou_50 > 0.9, "{scores:?}");
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Cells {
         let extent = Extent::new(&merged, &image.pieces, &joined);
         let nuclei = guide.grouped(&merged.groups, merged.n_groups());
         let seen = evidence_of(graph, &merged, &joined, &nuclei, assumed);
-        let doubts = joining.doubts(&image, usual_um3, &merged.groups, &joined);
+        let doubts = joining.doubts(&image, guide, usual_um3, &merged.groups, &joined);
         let mut is_cell: Vec<bool> = (0..merged.n_groups())
             .map(|group| {
                 extent.volume_um3[group] >= least_um3 && !extent.is_background(group, usual_um3)
@@ -117,12 +117,12 @@ fn partition(
         Partition::Multicut => multicut_guided(graph, params.parting, assumed, guide),
     };
     let usual_um3 = usual_um3(&merged, image, guide, least_um3);
-    if params.partition != Partition::Learned || guide.has_any() {
+    if params.partition != Partition::Learned {
         return (merged, usual_um3);
     }
     drop(merged); // memory is needed
-    let usual_um3 = joining.usual_um3(image, usual_um3, least_um3);
-    (joining.merge(image, usual_um3), usual_um3)
+    let usual_um3 = joining.usual_um3(image, guide, usual_um3, least_um3);
+    (joining.merge(image, guide, usual_um3), usual_um3)
 }
 
 /// The usual volume of groups of regions.

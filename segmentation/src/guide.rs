@@ -55,11 +55,6 @@ impl<'n> Guide<'n> {
         held
     }
 
-    /// Whether there are nuclei.
-    pub(crate) fn has_any(&self) -> bool {
-        !self.held.is_empty()
-    }
-
     /// Whether a region surely holds a nucleus.
     pub(crate) fn has_nucleus(&self, region: usize) -> bool {
         let held = self.held.get(region).into_iter().flatten();

@@ -250,21 +250,23 @@ impl<L: Linkage> Linkage for Within<'_, L> {
 }
 
 /// What groups of regions hold of nuclei.
-struct Held<'g> {
+pub(crate) struct Held<'g> {
     guide: &'g Guide<'g>,
     of: Vec<Vec<Holds>>,
 }
 
 impl<'g> Held<'g> {
-    fn new(graph: &RegionGraph, guide: &'g Guide<'g>) -> Self {
+    pub(crate) fn new(graph: &RegionGraph, guide: &'g Guide<'g>) -> Self {
         Self { guide, of: guide.held(graph.n_regions) }
     }
 
-    fn between(&self, a: u32, b: u32) -> f64 {
+    /// How much evidence what two groups hold adds to that of the face between them.
+    pub(crate) fn between(&self, a: u32, b: u32) -> f64 {
         self.guide.between(&self.of[a as usize], &self.of[b as usize])
     }
 
-    fn join(&mut self, gone: u32, kept: u32) -> bool {
+    /// Gives what `gone` holds to `kept`, and tells whether that is anything.
+    pub(crate) fn join(&mut self, gone: u32, kept: u32) -> bool {
         let held = std::mem::take(&mut self.of[gone as usize]);
         let is_more = !held.is_empty();
         add(&mut self.of[kept as usize], held);

@@ -4,7 +4,7 @@ use ndarray::Array3;
 use primordia_data::{Volume, VoxelSize};
 use rayon::prelude::*;
 
-use crate::auto::Auto;
+use crate::auto::{Auto, Guides};
 use crate::block::{Block, whole};
 use crate::error::Result;
 use crate::evidence::Evidence;
@@ -27,23 +27,30 @@ const AGREED: f32 = 0.8;
 pub(crate) fn found<'a, T>(
     membrane: &'a Volume<T>,
     params: &Auto,
-    network: Option<&Boundary>,
+    guides: &Guides<'_>,
 ) -> Result<(FullGrid<'a, T>, Sheets)>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    match network {
+    match guides.network {
         Some(network) => by_network(membrane, params, network),
-        None => by_sheets(membrane, params),
+        None => by_sheets(membrane, params, guides.nuclei.is_none()),
     }
 }
 
-fn by_sheets<'a, T>(membrane: &'a Volume<T>, params: &Auto) -> Result<(FullGrid<'a, T>, Sheets)>
+/// `merges_more` where wide sheets can be seen in larger voxels, and no nuclei are on the grid of the smaller ones.
+fn by_sheets<'a, T>(
+    membrane: &'a Volume<T>,
+    params: &Auto,
+    merges_more: bool,
+) -> Result<(FullGrid<'a, T>, Sheets)>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
     let grid = Grid::of(membrane, params)?;
-    let (factors, width_um) = (factors_up_to(membrane, grid.width_um), grid.width_um);
+    let width_um = grid.width_um;
+    let factors =
+        if merges_more { factors_up_to(membrane, width_um) } else { grid.image.factors() };
     let image = grid.image_with(membrane, factors)?;
     let range = image.range()?;
     let sheets = sheets(&image, SheetScale::for_width(width_um), range)?;

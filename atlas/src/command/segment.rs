@@ -121,7 +121,7 @@ enum Method {
 /// How pieces become cells.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Joining {
-    /// Most probably one cell first, as learned from phantoms; with --nuclei, average
+    /// Most probably one cell first, as learned from phantoms
     Learned,
     /// Least sheet between them first (average linkage): for comparison, it finds fewer cells in our tests
     Average,

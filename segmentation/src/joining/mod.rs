@@ -12,7 +12,7 @@ mod phantoms;
 mod teacher;
 mod training;
 
-use groups::{Groups, N_FEATURES};
+use groups::Groups;
 pub(crate) use groups::{Image, OUTSIDE};
 pub use lesson::Lesson;
 use perceptron::Perceptron;
@@ -21,13 +21,16 @@ pub use training::{Recipe, train};
 use crate::cells::usual_um3;
 use crate::error::{Result, SegmentError};
 use crate::guide::Guide;
-use crate::merge::{Face, Linkage, Merged, RegionGraph, Within, merge, merge_within};
+use crate::merge::{Face, Held, Linkage, Merged, RegionGraph, Within, merge, merge_within};
 
 /// The weights that come with Primordia; docs/segmentation.md has their recipe.
 const SHIPPED: &str = include_str!("../../weights/joining.json");
 
 /// Two groups are joined if this or less is the probability that they are two.
 const MOST: f64 = 0.5;
+/// The perceptron knows nothing of nuclei. What two groups hold of them changes the odds that they are two by e to this many
+/// times the evidence that it adds to a face: different nuclei that are sure make two cells 20 times as probable.
+const NUCLEI: f64 = 10.0;
 
 /// Knows which regions are one cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,15 +65,21 @@ impl Joining {
 
     /// The usual volume of a cell, after that of groups of regions joined by evidence alone: between that, which is too large
     /// where cells leak, and that of what is joined with it in mind, which is too small where they are cut.
-    pub(crate) fn usual_um3(&self, image: &Image, by_evidence_um3: f64, least_um3: f64) -> f64 {
-        let merged = self.merge(image, by_evidence_um3);
-        let learned_um3 = usual_um3(&merged, image, &Guide::default(), least_um3);
+    pub(crate) fn usual_um3(
+        &self,
+        image: &Image,
+        guide: &Guide<'_>,
+        by_evidence_um3: f64,
+        least_um3: f64,
+    ) -> f64 {
+        let merged = self.merge(image, guide, by_evidence_um3);
+        let learned_um3 = usual_um3(&merged, image, guide, least_um3);
         (by_evidence_um3 * learned_um3).sqrt()
     }
 
     /// Joins the regions of an image whose cells usually have some volume.
-    pub(crate) fn merge(&self, image: &Image, usual_um3: f64) -> Merged {
-        merge(&image.graph, MOST, &mut Learned::new(self, image, usual_um3))
+    pub(crate) fn merge(&self, image: &Image, guide: &Guide<'_>, usual_um3: f64) -> Merged {
+        merge(&image.graph, MOST, &mut Learned::new(self, image, guide, usual_um3))
     }
 
     /// What speaks against each of the `groups` of regions, which are numbered in the order of their first regions; `joined` is
@@ -78,11 +87,12 @@ impl Joining {
     pub(crate) fn doubts(
         &self,
         image: &Image,
+        guide: &Guide<'_>,
         usual_um3: f64,
         groups: &[u32],
         joined: &RegionGraph,
     ) -> Vec<Doubt> {
-        let linkage = Learned::new(self, image, usual_um3);
+        let linkage = Learned::new(self, image, guide, usual_um3);
         let mut within = Within { groups, linkage };
         let merged = merge_within(&image.graph, &mut within);
         let learned = within.linkage;
@@ -99,11 +109,6 @@ impl Joining {
         }
         doubts
     }
-
-    /// The probability that two groups of regions are two cells.
-    fn parts(&self, features: &[f32; N_FEATURES]) -> f64 {
-        1.0 / (1.0 + f64::from(-self.0.logit(features)).exp())
-    }
 }
 
 /// What speaks against a group of regions: probabilities that two are two cells.
@@ -119,20 +124,25 @@ pub(crate) struct Doubt {
 struct Learned<'j> {
     joining: &'j Joining,
     groups: Groups,
+    held: Held<'j>,
 }
 
 impl<'j> Learned<'j> {
-    fn new(joining: &'j Joining, image: &Image, usual_um3: f64) -> Self {
-        Self { joining, groups: Groups::new(image, usual_um3) }
+    fn new(joining: &'j Joining, image: &Image, guide: &'j Guide<'j>, usual_um3: f64) -> Self {
+        let (groups, held) = (Groups::new(image, usual_um3), Held::new(&image.graph, guide));
+        Self { joining, groups, held }
     }
 }
 
 impl Linkage for Learned<'_> {
+    /// The probability that two groups of regions are two cells.
     fn parts(&self, a: u32, b: u32, face: Face) -> f64 {
-        self.joining.parts(&self.groups.features(a, b, face))
+        let logit = f64::from(self.joining.0.logit(&self.groups.features(a, b, face)));
+        1.0 / (1.0 + (-logit - NUCLEI * self.held.between(a, b)).exp())
     }
 
     fn join(&mut self, gone: u32, kept: u32, face: Face) -> bool {
-        self.groups.join(gone, kept, face)
+        let holds_more = self.held.join(gone, kept);
+        self.groups.join(gone, kept, face) || holds_more
     }
 }

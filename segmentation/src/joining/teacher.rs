@@ -95,15 +95,15 @@ impl Lesson {
     /// What comes up when regions are joined as was learned so far.
     pub(crate) fn examples(&self, joining: Option<&Joining>, rng: &mut ChaCha8Rng) -> Vec<Example> {
         const LEAST_UM3: f64 = 10.0;
+        let guide = Guide::default();
         let mut examples = match joining {
             None => {
-                let guide = Guide::default();
                 let average = Average::new(&self.image.graph, self.image.assumed(), &guide);
                 self.examples_of(average, self.usual_um3, [0.0, 0.6])
             }
             Some(joining) => {
-                let usual_um3 = joining.usual_um3(&self.image, self.usual_um3, LEAST_UM3);
-                let learned = Learned::new(joining, &self.image, usual_um3);
+                let usual_um3 = joining.usual_um3(&self.image, &guide, self.usual_um3, LEAST_UM3);
+                let learned = Learned::new(joining, &self.image, &guide, usual_um3);
                 self.examples_of(learned, usual_um3, [MOST, 0.9])
             }
         };
