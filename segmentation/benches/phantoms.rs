@@ -4,7 +4,8 @@
 //! each cell and its overlap with the truth: what `training/confidence.py` learns from.
 //! `PRIMORDIA_SEED=N` takes other phantoms (default 1), `PRIMORDIA_METHOD=sheets` never asks the network and
 //! `PRIMORDIA_METHOD=network` always; `PRIMORDIA_NUCLEI=true` adds
-//! the nuclei, as dim as the membranes; `PRIMORDIA_NUCLEI=noise` gives noise for nuclei.
+//! the nuclei, as dim as the membranes; `PRIMORDIA_NUCLEI=noise` gives noise for nuclei. A word, as in
+//! `cargo bench --package primordia-segmentation --bench phantoms -- edge`, takes only microscopes of that name.
 
 use std::fmt::Write as _;
 
@@ -59,8 +60,11 @@ fn main() {
     let mut table = String::from(
         "optics,voxel_um,around,weakest,inside,most_joined,least_parted,relative_volume,border_share,iou\n",
     );
-    for scene in scenes() {
-        let cells = race(&scene, first, method, &network);
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    for scene in
+        scenes().iter().filter(|scene| scene.name.contains(wanted.as_deref().unwrap_or("")))
+    {
+        let cells = race(scene, first, method, &network);
         for cell in &cells {
             let e = cell.evidence;
             let numbers = [e.around, e.weakest, e.inside, e.most_joined, e.least_parted];
