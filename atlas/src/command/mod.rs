@@ -78,7 +78,7 @@ enum Verb {
 /// Runs the verb of the command line: exit code 0 done, 1 failed, 2 misused.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Training takes and frees blocks of the same sizes in every step: asking the system for each would cost a third of its time.
+    // Training takes and frees blocks of the same sizes in every step: asking the system for each would cost a fifth of its time.
     if !matches!(cli.verb, Verb::Train(_)) {
         allocator::give_back_large_blocks();
     }
