@@ -146,3 +146,31 @@ impl Linkage for Learned<'_> {
         self.groups.join(gone, kept, face) || holds_more
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guide::Holds;
+    use crate::nuclei::Nuclei;
+
+    #[test]
+    fn sure_nuclei_change_the_odds_that_two_groups_are_two_cells_by_20() {
+        let lesson = Lesson::small(1);
+        let joining = Joining::shipped().unwrap();
+        let nuclei = Nuclei::known(&[1.0; 2]);
+        let (a, b, face) = lesson.image.graph.faces().next().unwrap();
+        let odds = |rows: Option<[u32; 2]>| {
+            let mut held = vec![Vec::new(); lesson.image.pieces.len()];
+            for (region, row) in [a, b].into_iter().zip(rows.into_iter().flatten()) {
+                held[region as usize].push(Holds::Nucleus(row));
+            }
+            let guide = Guide::new(&nuclei, vec![1.0; 2], held);
+            let learned = Learned::new(&joining, &lesson.image, &guide, lesson.usual_um3);
+            let two = learned.parts(a, b, face);
+            two / (1.0 - two)
+        };
+        let change = |rows: [u32; 2]| odds(Some(rows)) / odds(None);
+        assert!((change([0, 1]) - 20.0).abs() < 0.2, "two nuclei: {}", change([0, 1]));
+        assert!((1.0 / change([1, 1]) - 20.0).abs() < 0.2, "one nucleus: {}", change([1, 1]));
+    }
+}
