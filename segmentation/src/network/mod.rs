@@ -8,6 +8,7 @@
 
 mod chance;
 mod conv3d;
+mod crops;
 mod evidence;
 mod light;
 mod phantoms;
@@ -21,6 +22,7 @@ mod training;
 mod unet;
 mod weights;
 
+pub use crops::Crops;
 pub use samples::Labelled;
 pub use training::{Recipe, Training, Validation, ValidationCrops, n_weights};
 

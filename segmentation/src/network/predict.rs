@@ -19,8 +19,8 @@ struct Tiles {
     around: [usize; 3],
 }
 
-/// A tile takes some 150 MB while it is computed, one after another: the planes of one keep all cores busy.
-const TILES: Tiles = Tiles { inner: [32, 112, 112], around: [8, 12, 12] };
+/// A tile takes some 200 MB while it is computed, one after another: the planes of one keep all cores busy.
+const TILES: Tiles = Tiles { inner: [32, 96, 96], around: [8, 12, 12] };
 
 /// Adds up the probability of a boundary at each voxel of an image of some shape, tile by tile: `read` gives blocks of the standardised image, `add` takes what a
 /// block adds; answers of overlapping blocks add up to probabilities. Always in the same order.

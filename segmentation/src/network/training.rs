@@ -29,12 +29,12 @@ pub struct Recipe {
 
 impl Default for Recipe {
     fn default() -> Self {
-        Self { seed: 1, steps: 6000, crops: 8, crop: [16, 48, 48], learning_rate: 2e-3 }
+        Self { seed: 1, steps: 6000, crops: 4, crop: [16, 48, 48], learning_rate: 1e-3 }
     }
 }
 
 impl Recipe {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         /// A crop has at least this many voxels along an axis.
         const LEAST: usize = 4;
         let positive = |name, value: f64| {

@@ -13,7 +13,7 @@ use super::pool::{Enlarge, MaxPool};
 use crate::error::Result;
 
 /// Channels of the three levels.
-const CHANNELS: [usize; 3] = [8, 24, 64];
+const CHANNELS: [usize; 3] = [16, 48, 128];
 /// Channels of the input: the image, and what [`conditions`] says of the voxels.
 pub(crate) const INPUTS: usize = 3;
 /// Negative values are multiplied by this.
@@ -93,6 +93,11 @@ impl Steps {
         }))
     }
 
+    /// From the first level to the second, and from there to the third.
+    pub(crate) fn factors(self) -> [[usize; 3]; 2] {
+        self.0
+    }
+
     /// How many voxels along each axis become one of the deepest level.
     pub(crate) fn whole(self) -> [usize; 3] {
         [0, 1, 2].map(|axis| self.0[0][axis] * self.0[1][axis])
@@ -132,28 +137,28 @@ impl UNet {
     /// The logit of the probability that a boundary is there, `[n, z, 1, y, x]`, for images `[n, z, 3, y, x]`.
     pub(crate) fn logits(&self, image: &Tensor, steps: Steps) -> Result<Tensor> {
         let mut layers = LAYERS.iter().zip(&self.weights);
-        let mut apply = |image: &Tensor| -> Result<Tensor> {
-            let Some((layer, [kernel, bias])) = layers.next() else { return Ok(image.clone()) };
+        let mut next = |image: Tensor| -> Result<Tensor> {
+            let Some((layer, [kernel, bias])) = layers.next() else { return Ok(image) };
             let is_first = layer.name == LAYERS[0].name;
             let is_last = layer.name == LAYERS[LAYERS.len() - 1].name;
             let negative_slope = if is_last { 1.0 } else { SLOPE };
             let conv = Conv3d { negative_slope, image_has_gradient: !is_first };
             Ok(image.apply_op3(kernel, bias, conv)?)
         };
+        // What a layer has read is gone once it has: memory is that of the largest layer.
+        let mut apply = |n: usize, image: Tensor| (0..n).try_fold(image, |image, _| next(image));
         let [step_0, step_1] = steps.0;
-        let level_0 = apply(image)?;
-        let level_1 = apply(&level_0.apply_op1(MaxPool { factors: step_0 })?)?;
-        let level_1 = apply(&level_1)?;
-        let level_2 = apply(&level_1.apply_op1(MaxPool { factors: step_1 })?)?;
-        let level_2 = apply(&level_2)?;
-        let level_2 = apply(&level_2)?;
-        let up = enlarge(&apply(&level_2)?, &level_1, step_1)?;
-        let level_1 = apply(&Tensor::cat(&[&up, &level_1], 2)?)?;
-        let level_1 = apply(&level_1)?;
-        let up = enlarge(&apply(&level_1)?, &level_0, step_0)?;
-        let level_0 = apply(&Tensor::cat(&[&up, &level_0], 2)?)?;
-        apply(&level_0)
+        let level_0 = apply(1, image.clone())?;
+        let level_1 = apply(2, level_0.apply_op1(MaxPool { factors: step_0 })?)?;
+        let narrow_2 = apply(4, level_1.apply_op1(MaxPool { factors: step_1 })?)?;
+        let narrow_1 = apply(3, join(enlarge(&narrow_2, &level_1, step_1)?, level_1)?)?;
+        apply(2, join(enlarge(&narrow_1, &level_0, step_0)?, level_0)?)
     }
+}
+
+/// The channels of both, which are gone then.
+fn join(one: Tensor, other: Tensor) -> Result<Tensor> {
+    Ok(Tensor::cat(&[one, other], 2)?)
 }
 
 fn enlarge(coarse: &Tensor, like: &Tensor, factors: [usize; 3]) -> Result<Tensor> {

@@ -21,7 +21,7 @@ const REGIONS_BYTES: u64 = 11;
 /// Per voxel while borders are sought in the full image: labels, levels, and what waits for the flood.
 const BORDER_BYTES: u64 = 8;
 /// Bytes that a tile of the network takes.
-pub(super) const NETWORK_BYTES: u64 = 180 << 20;
+pub(super) const NETWORK_BYTES: u64 = 200 << 20;
 
 /// What may be taken.
 #[derive(Clone, Debug)]
