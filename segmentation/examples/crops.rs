@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release --package primordia-segmentation --example crops -- RECIPE
 //!
-//! RECIPE is JSON, such as `{"seed": 1, "steps": 9000, "crops": 4, "crop": [16, 48, 48], "learning_rate": 0.002}`.
+//! RECIPE is JSON, such as `{"seed": 1, "steps": 15000, "crops": 4, "crop": [20, 56, 56], "learning_rate": 0.001}`.
 //! [`Crops`] says what is written.
 
 use std::io::{Write, stdout};

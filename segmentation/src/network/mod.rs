@@ -4,7 +4,8 @@
 //! by a [`Recipe`], from phantoms and from [`Labelled`] images.
 //!
 //! `light` evens out what the network sees; `unet` is the network, of the operations in `conv3d` and `pool`; `predict` runs
-//! it over an image, `evidence` says what is usual nearby. `phantoms` makes what is learned from, `target` what is learned, `samples` the crops, `weights` the file.
+//! it over an image, `evidence` says what is usual nearby. `phantoms` makes what is learned from, `target` what is learned, `samples` the crops, `crops` gives them to other trainers,
+//! `weights` is the file.
 
 mod chance;
 mod conv3d;
