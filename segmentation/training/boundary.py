@@ -17,6 +17,7 @@ import threading
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 CHANNELS = 16, 48, 128
@@ -62,6 +63,14 @@ class UNet(torch.nn.Module):
         level1 = apply("up1b", apply("up1a", torch.cat([up, level1], 1)))
         up = enlarged(apply("narrow1", level1), level0, factors[0])
         return self.layers["answer"](apply("up0", torch.cat([up, level0], 1)))
+
+    def read(self, path):
+        """Takes the weights that `write` or Primordia wrote and returns their recipe."""
+        with safe_open(path, "pt") as file:
+            for name, layer in self.layers.items():
+                layer.weight.data.copy_(file.get_tensor(f"{name}.kernel"))
+                layer.bias.data.copy_(file.get_tensor(f"{name}.bias"))
+            return json.loads(file.metadata()["primordia"])
 
     def write(self, path, recipe):
         """Writes weights as Primordia reads them."""
@@ -131,6 +140,7 @@ def learning_rate(recipe, step):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output")
+    parser.add_argument("--start", metavar="WEIGHTS", help="weights to begin with; default: random ones")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=15000)
     parser.add_argument("--crops", type=int, default=4)
@@ -143,7 +153,10 @@ def main():
     torch.manual_seed(recipe["seed"])
     torch.set_flush_denormal(True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = UNet().to(device, memory_format=torch.channels_last_3d)
+    network = UNet()
+    if arguments.start:
+        recipe["start"] = network.read(arguments.start)
+    network.to(device, memory_format=torch.channels_last_3d)
     optimiser = torch.optim.Adam(network.parameters())
     unseen = list(steps_of({**recipe, "seed": recipe["seed"] + 1, "steps": VALIDATION_STEPS}))
     losses = []

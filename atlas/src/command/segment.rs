@@ -53,7 +53,7 @@ pub(super) struct Segment {
     #[arg(long, value_name = "CHANNEL", conflicts_with = "max_memory")]
     unmix: Option<String>,
     /// auto, sheets, network: channel of the nuclei of the same cells, by name or number: regions that hold
-    /// different nuclei do not become one cell
+    /// different nuclei seldom become one cell
     #[arg(long, value_name = "CHANNEL", conflicts_with = "max_memory")]
     nuclei: Option<String>,
     /// Membranes are darker than cells, as in a map of the probability of being inside a cell

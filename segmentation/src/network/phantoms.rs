@@ -27,7 +27,7 @@ const SEEDS_EACH: u64 = 1_000_000;
 pub(crate) struct Scene {
     /// 1 is a usual membrane.
     brightness: Volume<f32>,
-    labels: Volume<u32>,
+    pub(crate) labels: Volume<u32>,
     /// What is to be learned: see [`boundaries`].
     pub(crate) target: Volume<f32>,
 }
@@ -52,6 +52,9 @@ impl Scene {
         let mut rng = stream(seed, Purpose::Picture, index);
         let microscope = Microscope::random(&mut rng);
         let mut light = self.brightness.clone();
+        if rng.random_bool(0.3) {
+            add_unfocused(&mut light, &mut rng)?;
+        }
         self.add_haze(&mut light, haze(&mut rng), &mut rng);
         if rng.random_bool(0.2) {
             self.add_nuclei(&mut light, &mut rng);
@@ -120,9 +123,13 @@ fn position(at: usize, [_, n_y, n_x]: [usize; 3]) -> [usize; 3] {
     [at / n_x / n_y, at / n_x % n_y, at % n_x]
 }
 
-/// How brightly cells glow at most: mostly little, at times half as brightly as membranes.
+/// How brightly cells glow at most: mostly little, at times half as brightly as membranes, seldom more brightly.
 fn haze(rng: &mut ChaCha8Rng) -> f32 {
-    let most = if rng.random_bool(0.2) { 0.5 } else { 0.15 };
+    let most = match rng.random_range(0..10) {
+        0..2 => 0.5,
+        2 => 1.5,
+        _ => 0.15,
+    };
     if rng.random_bool(0.4) { 0.0 } else { rng.random_range(0.0..most) }
 }
 
@@ -139,14 +146,17 @@ fn random_tissue(rng: &mut ChaCha8Rng) -> Result<PhantomParams> {
         if rng.random_bool(0.5) { 0.75 * um * um / 12.0 } else { 0.0 }
     };
     let blur = |sigma_um: f64, merged: f64| (sigma_um * sigma_um + merged).sqrt();
-    // Every fifth tissue has thick walls.
-    let thick = if rng.random_bool(0.2) { rng.random_range(1.0..2.2) } else { 1.0 };
+    // Every fifth tissue has thick walls; every tenth has very thick ones, between large cells.
+    let (thick, scale) = match rng.random_range(0..10) {
+        0..2 => (rng.random_range(1.0..2.2), rng.random_range(0.8..1.4)),
+        2 => (rng.random_range(2.0..4.0), rng.random_range(1.2..2.0)),
+        _ => (1.0, rng.random_range(0.8..1.4)),
+    };
     let psf_sigma_um = [
         blur(thick * rng.random_range(0.2..0.6), merged(long_um, rng)),
         blur(thick * rng.random_range(0.08..0.24), merged(wide_um, rng)),
     ];
     let mut params = PhantomParams::default();
-    let scale = rng.random_range(0.8..1.4);
     let tissue = &mut params.tissue;
     tissue.n_cells = rng.random_range(14..40);
     tissue.length_um *= scale * rng.random_range(0.7..1.0);
@@ -174,6 +184,16 @@ fn random_tissue(rng: &mut ChaCha8Rng) -> Result<PhantomParams> {
         ..Optics::clean(VoxelSize::from_um([long_um, wide_um, wide_um])?)
     };
     Ok(params)
+}
+
+/// Adds light of what is out of focus: each membrane has a wide halo, wider along z.
+fn add_unfocused(light: &mut Volume<f32>, rng: &mut ChaCha8Rng) -> Result<()> {
+    let sigma_um = log_uniform(0.8, 4.0, rng);
+    let share = log_uniform(0.3, 4.0, rng) as f32; // of the light in focus
+    let halo = gaussian(light, [rng.random_range(1.0..2.5) * sigma_um, sigma_um, sigma_um])?;
+    let pairs = light.voxels_mut().into_iter().zip(halo.as_slice());
+    pairs.for_each(|(light, halo)| *light += share * halo);
+    Ok(())
 }
 
 /// Adds smooth structure that is no membrane.

@@ -231,16 +231,21 @@ fn scene_of(picture: u64) -> u64 {
     picture / (IN_USE * PICTURES_PER_SCENE) * IN_USE + picture % IN_USE
 }
 
-/// A random part; beyond the image both are 0.
+/// Of two random parts the one with more boundary, since around a tissue there is little to learn; beyond the image
+/// both are 0.
 fn crop(
     image: &Volume<f32>,
     target: &Volume<f32>,
     sides: [usize; 3],
     rng: &mut ChaCha8Rng,
 ) -> Result<Crop> {
-    let shape = image.shape();
-    let from = [0, 1, 2].map(|axis| rng.random_range(0..=shape[axis].saturating_sub(sides[axis])));
-    Turn::new(from, sides, rng).crop(image, target, None, rng)
+    let last = [0, 1, 2].map(|axis| image.shape()[axis].saturating_sub(sides[axis]));
+    let parts =
+        [(); 2].map(|()| Turn::new(last.map(|last| rng.random_range(0..=last)), sides, rng));
+    let boundary = |turn: &Turn| turn.read(target, |value| value).iter().sum::<f32>();
+    let [one, other] = parts;
+    let more = if boundary(&other) > boundary(&one) { other } else { one };
+    more.crop(image, target, None, rng)
 }
 
 /// A part of an image, turned by quarters in the plane and mirrored along any axis.

@@ -25,11 +25,21 @@ pub struct Recipe {
     pub crop: [usize; 3],
     /// The largest change of a weight per step; it rises over the first steps and falls towards the last.
     pub learning_rate: f64,
+    /// How the weights to begin with came about; none if they were random, or if nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Box<Recipe>>,
 }
 
 impl Default for Recipe {
     fn default() -> Self {
-        Self { seed: 1, steps: 6000, crops: 4, crop: [16, 48, 48], learning_rate: 1e-3 }
+        Self {
+            seed: 1,
+            steps: 6000,
+            crops: 4,
+            crop: [16, 48, 48],
+            learning_rate: 1e-3,
+            start: None,
+        }
     }
 }
 
@@ -89,8 +99,13 @@ impl Training {
     ///
     /// # Errors
     /// [`SegmentError::Parameter`] if the recipe makes no sense.
-    pub fn new(recipe: Recipe, labelled: Vec<Labelled>, start: Option<&Boundary>) -> Result<Self> {
+    pub fn new(
+        mut recipe: Recipe,
+        labelled: Vec<Labelled>,
+        start: Option<&Boundary>,
+    ) -> Result<Self> {
         recipe.check()?;
+        recipe.start = start.and_then(Boundary::recipe).cloned().map(Box::new);
         let net = match start {
             Some(boundary) => boundary.net.clone(),
             None => UNet::random(&mut stream(recipe.seed, Purpose::Weights, 0))?,
@@ -298,7 +313,8 @@ mod tests {
     use crate::testing::on_threads;
 
     fn tiny(steps: u64) -> Recipe {
-        Recipe { seed: 5, steps, crops: 2, crop: [8, 24, 24], learning_rate: 3e-3 }
+        let crop = [8, 24, 24];
+        Recipe { seed: 5, steps, crops: 2, crop, learning_rate: 3e-3, ..Recipe::default() }
     }
 
     /// A small labelled image, so that tests need not draw a phantom per picture.
@@ -442,8 +458,7 @@ mod tests {
         let start = Boundary::shipped().unwrap();
         let (image, truth) = inverted(11);
         let taught = Labelled::scribbled(&image, &strokes(truth.volume())).unwrap();
-        let recipe =
-            Recipe { seed: 5, steps: 60, crops: 2, crop: [8, 32, 32], learning_rate: 3e-3 };
+        let recipe = Recipe { crop: [8, 32, 32], ..tiny(60) };
         let mut training = Training::new(recipe, vec![taught], Some(&start)).unwrap();
         while !training.is_done() {
             training.advance().unwrap();

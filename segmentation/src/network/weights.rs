@@ -130,6 +130,12 @@ mod tests {
         assert_eq!(flat(&back.net).unwrap(), flat(&boundary.net).unwrap());
         assert_eq!(back.recipe(), Some(training().recipe()));
         assert_eq!(back.to_bytes().unwrap(), bytes);
+        let further = Training::new(training().recipe().clone(), Vec::new(), Some(&back)).unwrap();
+        assert_eq!(
+            further.recipe().start.as_deref(),
+            Some(training().recipe()),
+            "what it began with"
+        );
     }
 
     #[test]
