@@ -22,7 +22,7 @@ pub enum Witness {
 }
 
 /// [`auto_with`] sheets alone if then nearly every cell looks whole; otherwise also with the network, whose
-/// answer counts if it leaves no more doubts. Otherwise sheets are asked once more: to keep their answer
+/// answer counts if its [`Verdict::balance`] is no worse. Otherwise sheets are asked once more: to keep their answer
 /// meanwhile would take more memory than either search. Without a network of your own, it is the one that
 /// comes with Primordia.
 ///
@@ -40,12 +40,12 @@ where
     let find =
         |network: Option<&Boundary>| auto_with(membrane, params, &Guides { network, nuclei });
     let sheets = find(None);
-    let Some(doubts) = doubts(&sheets, Segmentation::verdict) else {
+    let Some(balance) = doubtful(&sheets, Segmentation::verdict) else {
         return Ok((sheets?, Witness::Sheets));
     };
     drop(sheets);
     let by_network = or_shipped(network, |network| find(Some(network)));
-    if mends(&by_network, Segmentation::verdict, doubts) {
+    if mends(&by_network, Segmentation::verdict, balance) {
         return Ok((by_network?, Witness::Network));
     }
     Ok((find(None)?, Witness::Sheets))
@@ -65,36 +65,36 @@ pub fn or_shipped<S>(
     }
 }
 
-/// The share of cells that sheets leave in doubt, where the network may mend that; none if nearly
-/// every cell looks whole, or if the image itself is at fault.
-pub fn doubts<S>(sheets: &Result<S>, verdict: impl Fn(&S) -> Option<Verdict>) -> Option<f64> {
+/// The [`Verdict::balance`] of what sheets found, where they leave doubts that the network may mend; none if nearly every
+/// cell looks whole, or if the image itself is at fault.
+pub fn doubtful<S>(sheets: &Result<S>, verdict: impl Fn(&S) -> Option<Verdict>) -> Option<f64> {
     match sheets {
         Ok(found) => {
             let verdict = verdict(found).filter(Verdict::leaves_doubts);
-            verdict.map(|verdict| verdict.share_wrong())
+            verdict.map(|verdict| verdict.balance())
         }
-        Err(SegmentError::NoCells { .. }) => Some(f64::INFINITY),
+        Err(SegmentError::NoCells { .. }) => Some(f64::NEG_INFINITY),
         Err(_) => None,
     }
 }
 
-/// Whether the network found cells, and left no more doubts than there were.
+/// Whether the network found cells, and its [`Verdict::balance`] is no worse than that of sheets.
 pub fn mends<S>(
     by_network: &Result<S>,
     verdict: impl Fn(&S) -> Option<Verdict>,
-    doubts: f64,
+    balance: f64,
 ) -> bool {
     let verdict = by_network.as_ref().ok().and_then(verdict);
-    verdict.is_some_and(|verdict| verdict.share_wrong() <= doubts)
+    verdict.is_some_and(|verdict| verdict.balance() >= balance)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Of a hundred cells, of which this share is wrong.
-    fn of_hundred(wrong: f32) -> Verdict {
-        Verdict::new(&(1..=100).collect::<Vec<u32>>(), &[1.0 - wrong; 100])
+    /// Of cells of which this share is wrong.
+    fn of(n_cells: u32, wrong: f32) -> Verdict {
+        Verdict::new(&(1..=n_cells).collect::<Vec<u32>>(), &vec![1.0 - wrong; n_cells as usize])
     }
 
     fn no_cells() -> Result<Verdict> {
@@ -103,17 +103,22 @@ mod tests {
 
     #[test]
     fn the_network_is_asked_where_cells_are_in_doubt_or_none_was_found() {
-        let doubts = |sheets| doubts(&sheets, |found: &Verdict| Some(found.clone()));
-        assert_eq!(doubts(Ok(of_hundred(0.001))), None);
-        assert!((doubts(Ok(of_hundred(0.2))).unwrap() - 0.2).abs() < 1e-6);
-        assert_eq!(doubts(no_cells()), Some(f64::INFINITY));
-        assert_eq!(doubts(Err(SegmentError::Constant { value: 0.0 })), None);
+        let doubtful = |sheets| doubtful(&sheets, |found: &Verdict| Some(found.clone()));
+        assert_eq!(doubtful(Ok(of(100, 0.001))), None);
+        let balance = doubtful(Ok(of(100, 0.2))).unwrap();
+        assert!((balance - 60.0).abs() < 1e-4, "80 whole, 20 not: {balance}");
+        assert_eq!(doubtful(no_cells()), Some(f64::NEG_INFINITY));
+        assert_eq!(doubtful(Err(SegmentError::Constant { value: 0.0 })), None);
     }
 
     #[test]
-    fn the_network_is_believed_where_it_has_no_more_doubts() {
-        let mends = |found, doubts| mends(&found, |found: &Verdict| Some(found.clone()), doubts);
-        assert!(mends(Ok(of_hundred(0.1)), 0.2) && mends(Ok(of_hundred(0.3)), f64::INFINITY));
-        assert!(!mends(Ok(of_hundred(0.3)), 0.2) && !mends(no_cells(), f64::INFINITY));
+    fn the_network_is_believed_where_it_finds_more_whole_cells_and_fewer_others() {
+        let mends = |found, sheets: Verdict| {
+            mends(&found, |found: &Verdict| Some(found.clone()), sheets.balance())
+        };
+        assert!(mends(Ok(of(100, 0.1)), of(100, 0.2)) && mends(Ok(of(90, 0.1)), of(100, 0.2)));
+        assert!(!mends(Ok(of(100, 0.3)), of(100, 0.2)), "more are wrong");
+        assert!(!mends(Ok(of(30, 0.1)), of(100, 0.2)), "most are lost");
+        assert!(!mends(no_cells(), of(100, 0.2)));
     }
 }

@@ -96,6 +96,12 @@ impl Verdict {
         self.expected_wrong / self.n_cells.max(1) as f64
     }
 
+    /// Of how many more cells it is expected that they are whole than that they are not: of two segmentations of an image the
+    /// better one has more.
+    pub fn balance(&self) -> f64 {
+        self.n_cells as f64 - 2.0 * self.expected_wrong
+    }
+
     /// From the probability of each of the cells `labels` to be whole.
     pub fn new(labels: &[u32], probabilities: &[f32]) -> Self {
         const LISTED: usize = 5;

@@ -55,7 +55,7 @@ mod vectorized;
 pub mod watershed;
 mod witnesses;
 
-pub use asking::{Witness, auto_asking, doubts, mends, or_shipped};
+pub use asking::{Witness, auto_asking, doubtful, mends, or_shipped};
 pub use auto::{Auto, Guides, Partition, auto, auto_with};
 pub use components::Components;
 pub use confidence::{CellEvidence, Grade, Verdict};

@@ -8,7 +8,7 @@ use primordia_data::{Scratch, ScratchVolume, Volume};
 use primordia_segmentation::network::Boundary;
 use primordia_segmentation::tiled::TiledPixel;
 use primordia_segmentation::{
-    Auto, Room, SegmentError, Segmentation, TiledSegmentation, Verdict, auto_in_tiles, doubts,
+    Auto, Room, SegmentError, Segmentation, TiledSegmentation, Verdict, auto_in_tiles, doubtful,
     mends, or_shipped, whole_bytes,
 };
 
@@ -125,10 +125,10 @@ fn in_tiles<T: TiledPixel>(
         Finder::Auto(params, network) => {
             let verdict = |found: &TiledSegmentation| Some(found.verdict());
             let sheets = find(params, None);
-            if let Some(doubts) = doubts(&sheets, verdict) {
+            if let Some(balance) = doubtful(&sheets, verdict) {
                 // Both answers wait on disk. With too little memory for the network, sheets answer.
                 let asked = or_shipped(network.as_deref(), |network| find(params, Some(network)));
-                if mends(&asked, verdict, doubts) {
+                if mends(&asked, verdict, balance) {
                     return Ok((asked?, true));
                 }
             }
