@@ -22,7 +22,7 @@ pub enum Witness {
 }
 
 /// [`auto_with`] sheets alone if then nearly every cell looks whole; otherwise also with the network, whose
-/// answer counts if its [`Verdict::balance`] is no worse. Otherwise sheets are asked once more: to keep their answer
+/// answer counts if its verdict [is no worse](Verdict::is_no_worse_than). Otherwise sheets are asked once more: to keep their answer
 /// meanwhile would take more memory than either search. Without a network of your own, it is the one that
 /// comes with Primordia.
 ///
@@ -40,12 +40,12 @@ where
     let find =
         |network: Option<&Boundary>| auto_with(membrane, params, &Guides { network, nuclei });
     let sheets = find(None);
-    let Some(balance) = doubtful(&sheets, Segmentation::verdict) else {
+    let Some(doubtful) = doubtful(&sheets, Segmentation::verdict) else {
         return Ok((sheets?, Witness::Sheets));
     };
     drop(sheets);
     let by_network = or_shipped(network, |network| find(Some(network)));
-    if mends(&by_network, Segmentation::verdict, balance) {
+    if mends(&by_network, Segmentation::verdict, &doubtful) {
         return Ok((by_network?, Witness::Network));
     }
     Ok((find(None)?, Witness::Sheets))
@@ -65,27 +65,24 @@ pub fn or_shipped<S>(
     }
 }
 
-/// The [`Verdict::balance`] of what sheets found, where they leave doubts that the network may mend; none if nearly every
-/// cell looks whole, or if the image itself is at fault.
-pub fn doubtful<S>(sheets: &Result<S>, verdict: impl Fn(&S) -> Option<Verdict>) -> Option<f64> {
+/// The verdict on what sheets found, of no cells if they found none, where they leave doubts that the network may mend; none
+/// if nearly every cell looks whole, or if the image itself is at fault.
+pub fn doubtful<S>(sheets: &Result<S>, verdict: impl Fn(&S) -> Option<Verdict>) -> Option<Verdict> {
     match sheets {
-        Ok(found) => {
-            let verdict = verdict(found).filter(Verdict::leaves_doubts);
-            verdict.map(|verdict| verdict.balance())
-        }
-        Err(SegmentError::NoCells { .. }) => Some(f64::NEG_INFINITY),
+        Ok(found) => verdict(found).filter(Verdict::leaves_doubts),
+        Err(SegmentError::NoCells { .. }) => Some(Verdict::new(&[], &[])),
         Err(_) => None,
     }
 }
 
-/// Whether the network found cells, and its [`Verdict::balance`] is no worse than that of sheets.
+/// Whether the network found cells, and the verdict on them is no worse than that on what sheets found.
 pub fn mends<S>(
     by_network: &Result<S>,
     verdict: impl Fn(&S) -> Option<Verdict>,
-    balance: f64,
+    sheets: &Verdict,
 ) -> bool {
     let verdict = by_network.as_ref().ok().and_then(verdict);
-    verdict.is_some_and(|verdict| verdict.balance() >= balance)
+    verdict.is_some_and(|verdict| verdict.is_no_worse_than(sheets))
 }
 
 #[cfg(test)]
@@ -105,19 +102,19 @@ mod tests {
     fn the_network_is_asked_where_cells_are_in_doubt_or_none_was_found() {
         let doubtful = |sheets| doubtful(&sheets, |found: &Verdict| Some(found.clone()));
         assert_eq!(doubtful(Ok(of(100, 0.001))), None);
-        let balance = doubtful(Ok(of(100, 0.2))).unwrap();
-        assert!((balance - 60.0).abs() < 1e-4, "80 whole, 20 not: {balance}");
-        assert_eq!(doubtful(no_cells()), Some(f64::NEG_INFINITY));
+        assert_eq!(doubtful(Ok(of(100, 0.2))), Some(of(100, 0.2)));
+        assert_eq!(doubtful(no_cells()).map(|verdict| verdict.n_cells), Some(0));
         assert_eq!(doubtful(Err(SegmentError::Constant { value: 0.0 })), None);
     }
 
     #[test]
-    fn the_network_is_believed_where_it_finds_more_whole_cells_and_fewer_others() {
-        let mends = |found, sheets: Verdict| {
-            mends(&found, |found: &Verdict| Some(found.clone()), sheets.balance())
-        };
+    fn the_network_is_believed_where_it_leaves_no_more_doubts_and_finds_as_much() {
+        let mends =
+            |found, sheets: Verdict| mends(&found, |found: &Verdict| Some(found.clone()), &sheets);
         assert!(mends(Ok(of(100, 0.1)), of(100, 0.2)) && mends(Ok(of(90, 0.1)), of(100, 0.2)));
+        assert!(mends(Ok(of(100, 0.3)), of(0, 0.0)), "better than nothing");
         assert!(!mends(Ok(of(100, 0.3)), of(100, 0.2)), "more are wrong");
+        assert!(!mends(Ok(of(300, 0.3)), of(100, 0.2)), "a larger share is wrong");
         assert!(!mends(Ok(of(30, 0.1)), of(100, 0.2)), "most are lost");
         assert!(!mends(no_cells(), of(100, 0.2)));
     }

@@ -96,10 +96,12 @@ impl Verdict {
         self.expected_wrong / self.n_cells.max(1) as f64
     }
 
-    /// Of how many more cells it is expected that they are whole than that they are not: of two segmentations of an image the
-    /// better one has more.
-    pub fn balance(&self) -> f64 {
-        self.n_cells as f64 - 2.0 * self.expected_wrong
+    /// Whether, of two segmentations of an image, this one leaves no more doubts than `other` and yet finds as much: the cells
+    /// expected to be whole, less those expected not to be, are no fewer. Anything is as good as no cells.
+    pub fn is_no_worse_than(&self, other: &Self) -> bool {
+        let balance = |verdict: &Self| verdict.n_cells as f64 - 2.0 * verdict.expected_wrong;
+        other.n_cells == 0
+            || (self.share_wrong() <= other.share_wrong() && balance(self) >= balance(other))
     }
 
     /// From the probability of each of the cells `labels` to be whole.

@@ -125,10 +125,10 @@ fn in_tiles<T: TiledPixel>(
         Finder::Auto(params, network) => {
             let verdict = |found: &TiledSegmentation| Some(found.verdict());
             let sheets = find(params, None);
-            if let Some(balance) = doubtful(&sheets, verdict) {
+            if let Some(doubtful) = doubtful(&sheets, verdict) {
                 // Both answers wait on disk. With too little memory for the network, sheets answer.
                 let asked = or_shipped(network.as_deref(), |network| find(params, Some(network)));
-                if mends(&asked, verdict, balance) {
+                if mends(&asked, verdict, &doubtful) {
                     return Ok((asked?, true));
                 }
             }
