@@ -27,7 +27,7 @@ const SEEDS_EACH: u64 = 1_000_000;
 pub(crate) struct Scene {
     /// 1 is a usual membrane.
     brightness: Volume<f32>,
-    pub(crate) labels: Volume<u32>,
+    labels: Volume<u32>,
     /// What is to be learned: see [`boundaries`].
     pub(crate) target: Volume<f32>,
 }
