@@ -252,9 +252,13 @@ pub(crate) fn seed_reach(voxel_size: VoxelSize, width_um: f64) -> [usize; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::volume;
+    use crate::confidence::Grade;
+    use crate::testing::{sized_volume, volume};
     use primordia_data::VoxelSize;
     use primordia_data::phantom::{self, Optics, PhantomParams, TissueParams};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, Poisson};
 
     /// A small specimen as `optics` shows it at voxels of 0.4 × 0.2 × 0.2 µm, and the score of its cells.
     fn scores(optics: impl Fn(VoxelSize) -> Optics, seed: u64) -> crate::Scores {
@@ -287,6 +291,21 @@ mod tests {
         let multicut = Auto { partition: Partition::Multicut, ..Auto::default() };
         let scores = scores_of(&multicut, Optics::clean, 1);
         assert!(scores.f1_iou_50 > 0.95, "{scores:?}");
+    }
+
+    #[test]
+    fn noise_is_not_taken_for_whole_cells_even_if_there_is_little_of_it() {
+        for seed in 1..=4 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let counts = Poisson::new(4.0_f32).unwrap();
+            let voxels = (0..16 * 64 * 64).map(|_| counts.sample(&mut rng)).collect();
+            let noise = sized_volume([16, 64, 64], voxels, [1.0, 0.4, 0.4]);
+            let found = auto(&noise, &Auto::default());
+            let verdict = found.map(|found| found.verdict().map(|verdict| verdict.grade));
+            let is_told =
+                matches!(verdict, Err(SegmentError::NoCells { .. }) | Ok(Some(Grade::Fail)));
+            assert!(is_told, "seed {seed}: {verdict:?}");
+        }
     }
 
     #[test]

@@ -218,10 +218,12 @@ impl Extent {
         self.border_um2[group] / self.surface_um2[group].max(f64::MIN_POSITIVE)
     }
 
-    /// Background is much larger than a cell, or larger and mostly bounded by the image itself.
+    /// Background is much larger than a cell, or larger and mostly bounded by the image itself; or it is all of the image, in
+    /// which nothing was seen then.
     fn is_background(&self, group: usize, usual_um3: f64) -> bool {
         let volume = self.volume_um3[group];
-        volume > OUTSIDE * usual_um3
+        self.volume_um3.len() == 1
+            || volume > OUTSIDE * usual_um3
             || (volume > 4.0 * usual_um3 && self.border_share(group) > 0.35)
     }
 }
