@@ -42,9 +42,9 @@ impl Build {
         let atlas = build(&experiment, &work, progress::reporter(quiet).as_ref())?;
         write(&self.output, &atlas)?;
         if self.json {
-            println!("{}", summary_json(&atlas, &self.output));
+            say!("{}", summary_json(&atlas, &self.output));
         } else if !quiet {
-            print_summary(&atlas, &self.output);
+            print_summary(&atlas, &self.output)?;
         }
         Ok(())
     }
@@ -54,8 +54,8 @@ impl Build {
     }
 }
 
-fn print_summary(atlas: &Atlas, output: &Path) {
-    println!(
+fn print_summary(atlas: &Atlas, output: &Path) -> anyhow::Result<()> {
+    say!(
         "{}: {} cells of {} specimens, {} proteins on every cell",
         output.display(),
         atlas.n_cells(),
@@ -69,22 +69,27 @@ fn print_summary(atlas: &Atlas, output: &Path) {
         atlas.scores.iter().find(is_it).map_or(f64::NAN, |score| score.r2_mean)
     };
     if atlas.scores.is_empty() {
-        return;
+        return Ok(());
     }
-    println!("R² in specimens that the model never saw, beside simpler predictions:");
-    println!(
+    say!("R² in specimens that the model never saw, beside simpler predictions:");
+    say!(
         "  {:20} {:10} {:>7} {:>9} {:>17}",
-        "protein", "target", "shape", "position", "size+orientation"
+        "protein",
+        "target",
+        "shape",
+        "position",
+        "size+orientation"
     );
     for score in atlas.scores.iter().filter(|score| score.model == "shape") {
         let (protein, target) = (&score.protein, &score.target);
-        println!(
+        say!(
             "  {protein:20} {target:10} {:7.3} {:9.3} {:17.3}",
             score.r2_mean,
             best(protein, target, "position"),
             best(protein, target, "size_orientation"),
         );
     }
+    Ok(())
 }
 
 fn summary_json(atlas: &Atlas, output: &Path) -> serde_json::Value {

@@ -47,11 +47,11 @@ impl Demo {
         let params = DemoParams { n_specimens: self.specimens, seed: self.seed };
         let answers = demo(&self.output, &params, progress::reporter(quiet).as_ref())?;
         if self.json {
-            println!("{}", serde_json::to_string(&answers)?);
+            say!("{}", serde_json::to_string(&answers)?);
             return Ok(());
         }
-        print!("{}", answers.report());
-        println!("open {}", self.output.join("index.html").display());
+        say!("{}", answers.report().trim_end());
+        say!("open {}", self.output.join("index.html").display());
         Ok(())
     }
 }

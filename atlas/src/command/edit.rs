@@ -131,7 +131,7 @@ impl Edit {
             self.check_is_another_file(output)?;
         }
         match &self.action {
-            Some(Action::List) => list(&EditLog::read(path)?),
+            Some(Action::List) => list(&EditLog::read(path)?)?,
             Some(Action::Undo) => {
                 check_folder(&path)?;
                 let _lock = EditLog::lock(&path)?;
@@ -207,7 +207,7 @@ impl Edit {
         };
         shorter.write()?;
         if !quiet {
-            println!("undone: edit {}, {edit}", log.edits.len());
+            say!("undone: edit {}, {edit}", log.edits.len());
         }
         edited.map_or(Ok(()), |edited| self.finish(&shorter, &edited, quiet))
     }
@@ -224,7 +224,7 @@ impl Edit {
                 Some(output) => format!(" in {}", output.display()),
                 None => "; --output writes them".to_owned(),
             };
-            println!(
+            say!(
                 "{n_edits} {edits} of {}: {} cells, {} of them new or changed{place}",
                 log.file().display(),
                 edited.labels.n_cells(),
@@ -236,8 +236,9 @@ impl Edit {
 }
 
 /// Prints each edit as it would be typed, after its number.
-fn list(log: &EditLog) {
+fn list(log: &EditLog) -> anyhow::Result<()> {
     for (number, edit) in (1..).zip(&log.edits) {
-        println!("{number}\t{edit}");
+        say!("{number}\t{edit}");
     }
+    Ok(())
 }

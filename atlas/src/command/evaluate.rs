@@ -34,16 +34,16 @@ impl Evaluate {
             format!("cannot score {} against {}", self.labels.display(), self.truth.display())
         })?;
         if self.json {
-            println!("{}", serde_json::to_string(&scores)?);
+            say!("{}", serde_json::to_string(&scores)?);
             return Ok(());
         }
-        println!("cells                 {} found, {} true", scores.n_cells, scores.n_true);
-        println!("adapted Rand error    {:.4}", scores.adapted_rand_error);
-        println!("VOI split             {:.4} bit", scores.voi_split);
-        println!("VOI merge             {:.4} bit", scores.voi_merge);
-        println!("F1 at IoU 0.5         {:.4}", scores.f1_iou_50);
-        println!("F1 at IoU 0.75        {:.4}", scores.f1_iou_75);
-        println!("mean IoU of matches   {:.4}", scores.mean_matched_iou);
+        say!("cells                 {} found, {} true", scores.n_cells, scores.n_true);
+        say!("adapted Rand error    {:.4}", scores.adapted_rand_error);
+        say!("VOI split             {:.4} bit", scores.voi_split);
+        say!("VOI merge             {:.4} bit", scores.voi_merge);
+        say!("F1 at IoU 0.5         {:.4}", scores.f1_iou_50);
+        say!("F1 at IoU 0.75        {:.4}", scores.f1_iou_75);
+        say!("mean IoU of matches   {:.4}", scores.mean_matched_iou);
         Ok(())
     }
 }

@@ -87,7 +87,7 @@ impl Explode {
         }
         if !quiet {
             let [z, y, x] = exploded.shape();
-            println!(
+            say!(
                 "{}{}, {} voxels overlap, {z} × {y} × {x} voxels (z, y, x) in {}{}",
                 n_drawn(&labels, &drawn),
                 factor.map_or_else(String::new, |factor| format!(", factor {factor:.2}")),

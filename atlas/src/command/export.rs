@@ -49,13 +49,13 @@ impl Export {
             TableFormat::of(&self.output)?;
             let mut answer = query_file(&self.atlas, sql)?;
             export_table(&self.output, &mut answer).with_context(|| self.failed())?;
-            println!("{}", self.output.display());
+            say!("{}", self.output.display());
             return Ok(());
         }
         let atlas = read(&self.atlas)?;
         let files = export_atlas(&self.output, &atlas, self.table_format());
         for file in files.with_context(|| self.failed())? {
-            println!("{}", file.display());
+            say!("{}", file.display());
         }
         Ok(())
     }

@@ -120,7 +120,7 @@ fn group() -> impl TypedValueParser<Value = Group> {
 fn write(path: &Path, mut table: DataFrame, what: &str, quiet: bool) -> anyhow::Result<()> {
     export_table(path, &mut table).with_context(|| format!("cannot write {}", path.display()))?;
     if !quiet {
-        println!("{what} in {}", path.display());
+        say!("{what} in {}", path.display());
     }
     Ok(())
 }

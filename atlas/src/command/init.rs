@@ -25,7 +25,7 @@ impl Init {
     pub(super) fn run(&self) -> anyhow::Result<()> {
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
         let path = init(&self.folder, existing, &ImageFacts::of)?;
-        println!("{}", path.display());
+        say!("{}", path.display());
         Ok(())
     }
 }

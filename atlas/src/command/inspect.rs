@@ -29,9 +29,9 @@ impl Inspect {
         let image = ImageFile::open_dataset(&self.file, self.dataset.as_deref())?;
         let description = image.describe();
         if self.json {
-            println!("{}", serde_json::to_string(&description)?);
+            say!("{}", serde_json::to_string(&description)?);
         } else {
-            println!("{description}");
+            say!("{description}");
         }
         Ok(())
     }

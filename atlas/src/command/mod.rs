@@ -1,5 +1,12 @@
 //! The verbs: one file each.
 
+/// Says a line on standard output.
+macro_rules! say {
+    ($($line:tt)*) => {
+        $crate::command::say(format_args!($($line)*))?
+    };
+}
+
 mod allocator;
 mod along_axes;
 mod build;
@@ -23,6 +30,7 @@ mod train;
 mod validate;
 mod walk;
 
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
@@ -136,6 +144,14 @@ fn in_full(error: &anyhow::Error) -> String {
             format!("{said}: {cause}")
         }
     })
+}
+
+/// Says a line on standard output; that nobody reads on, as with `primordia evaluate … | head -1`, stops no work.
+fn say(line: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        said => said,
+    }
 }
 
 /// Whether the reader of our answer has gone, as with `primordia query … | head`.

@@ -184,19 +184,19 @@ impl Segment {
             })?;
         }
         if !quiet {
-            println!("{} cells in {}", found.n_cells(), self.output.display());
+            say!("{} cells in {}", found.n_cells(), self.output.display());
             if let (Some(unmixing), Some(name)) = (unmixing, &self.unmix) {
                 let (share, error) = (unmixing.coefficient, unmixing.standard_error);
-                println!("{share:.4} ± {error:.4} of channel {name} was taken out first");
+                say!("{share:.4} ± {error:.4} of channel {name} was taken out first");
             }
             if let (Some(n_nuclei), Some(name)) = (n_nuclei, &self.nuclei) {
-                println!("guided by {n_nuclei} nuclei in channel {name}");
+                say!("guided by {n_nuclei} nuclei in channel {name}");
             }
             if network_was_asked {
-                println!("sheets alone left doubts: the network was asked as well");
+                say!("sheets alone left doubts: the network was asked as well");
             }
             if let Some(verdict) = found.verdict() {
-                println!("{verdict}");
+                say!("{verdict}");
             }
         }
         Ok(())

@@ -130,7 +130,7 @@ impl TrainBoundary {
             }
         })?;
         if !quiet {
-            println!("{} weights in {}", n_weights(), self.output.display());
+            say!("{} weights in {}", n_weights(), self.output.display());
         }
         Ok(())
     }

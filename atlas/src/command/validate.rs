@@ -24,7 +24,7 @@ impl Validate {
     pub(super) fn run(&self) -> anyhow::Result<()> {
         let report = validate(&self.atlas);
         if self.json {
-            println!(
+            say!(
                 "{}",
                 serde_json::json!({ "valid": report.is_valid(), "problems": report.problems })
             );
@@ -32,7 +32,7 @@ impl Validate {
         match report.problems.as_slice() {
             [] if self.json => Ok(()),
             [] => {
-                println!("{} is a valid atlas", self.atlas.display());
+                say!("{} is a valid atlas", self.atlas.display());
                 Ok(())
             }
             [only] => bail!("{}: {only}", self.atlas.display()),

@@ -62,7 +62,7 @@ impl Walk {
             .with_context(|| format!("cannot walk through {}", self.atlas.display()))?;
         let files = write_walk(&self.output, &walk)?;
         if !quiet {
-            println!(
+            say!(
                 "axis {} of {}: {:.1} % of the variance of the surfaces of {} cells, 1 standard deviation is {:.2} µm",
                 walk.axis,
                 walk.n_axes,
@@ -72,7 +72,7 @@ impl Walk {
             );
         }
         for file in files {
-            println!("{}", file.display());
+            say!("{}", file.display());
         }
         Ok(())
     }

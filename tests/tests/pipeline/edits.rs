@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use primordia_data::Labels;
+use primordia_tests::primordia;
 use serde_json::Value;
 
 use super::exploded::{said, write_phantom};
@@ -135,4 +136,20 @@ fn a_build_replays_the_edits_of_a_specimen_and_looks_for_no_cells_again() {
     std::fs::write(at("embryo2.edits.toml"), no_edits).unwrap();
     build_to_the_end(folder.path());
     assert!(bytes(folder.path(), "atlas.h5") == atlas, "without the edits, the atlas of before");
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    write_phantom(folder.path());
+    said(folder.path(), "edit labels.ome.tif delete 1");
+    for words in ["edit labels.ome.tif list", "evaluate labels.ome.tif labels.ome.tif"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(primordia().get_program());
+        command.current_dir(folder.path()).args(words.split(' ')).stdout(writer);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{words}: {output:?}");
+        assert!(output.stderr.is_empty(), "{words}: {output:?}");
+    }
 }
