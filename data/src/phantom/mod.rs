@@ -71,6 +71,9 @@ pub struct TissueParams {
     pub rosette_radius_um: f64,
     /// The standard deviation of membranes from flat faces, in µm, up to 0.8.
     pub waviness_um: f64,
+    /// How much more densely cells stand in some places than in others: the standard deviation of the logarithm of
+    /// their number per volume, 0 (as good as even, as in the living primordium) to 1.
+    pub crowding: f64,
 }
 
 impl Default for TissueParams {
@@ -84,6 +87,7 @@ impl Default for TissueParams {
             constriction: 2.0,
             rosette_radius_um: 5.0,
             waviness_um: 0.3,
+            crowding: 0.0,
         }
     }
 }
@@ -102,6 +106,7 @@ impl TissueParams {
         size("rosette_radius_um", self.rosette_radius_um)?;
         within("constriction", self.constriction, 0.0..=3.0, "from 0 to 3")?;
         within("waviness_um", self.waviness_um, 0.0..=0.8, "from 0 to 0.8")?;
+        within("crowding", self.crowding, 0.0..=1.0, "from 0 to 1")?;
         // Beyond half a circle, or bent more sharply than it is wide, a tissue meets itself.
         let longest = self.scale() * self.length_um.max(2.0 * self.width_um);
         let most = std::f64::consts::PI / longest;
@@ -269,7 +274,7 @@ fn drawn(params: &PhantomParams, seed: u64) -> Result<Drawn> {
     params.check()?;
     let optics = &params.optics;
     let body = Body::new(&params.tissue, seed);
-    let seeds = cells::seeds_at_rest(&body, params.tissue.n_cells, seed)?;
+    let seeds = cells::seeds_at_rest(&body, &params.tissue, seed)?;
     let grid = grid_around(&body, params)?;
     let drawn = render::render(&body, &seeds, grid, optics, seed);
     let mut labels = drawn.labels;

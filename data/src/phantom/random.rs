@@ -23,6 +23,7 @@ pub(super) enum Purpose {
     Variation,
     Nuclei,
     NucleiNoise,
+    Crowding,
 }
 
 /// The stream of `purpose` at `place`, such as a plane of voxels.

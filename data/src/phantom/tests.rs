@@ -379,3 +379,23 @@ fn leading_cells_are_larger_as_in_published_primordia() {
     let mean = trends.iter().sum::<f64>() / 8.0;
     assert!(VOLUME_TREND.contains(&mean), "{mean}: {trends:?}");
 }
+
+#[test]
+fn cells_of_crowded_tissues_differ_more_in_volume() {
+    let spread = |crowding: f64| {
+        let mut params = quick();
+        params.tissue.crowding = crowding;
+        let (_, labels) = membranes(&params, 1).unwrap();
+        let mut logs = vec![0.0_f64; labels.n_cells()];
+        labels.volume().as_slice().iter().filter(|label| **label > 0).for_each(|&label| {
+            logs[label as usize - 1] += 1.0;
+        });
+        logs.iter_mut().for_each(|count| *count = count.ln());
+        let middle = mean(logs.iter().copied());
+        mean(logs.iter().map(|log| (log - middle).powi(2))).sqrt()
+    };
+    let [even, crowded] = [0.0, 0.7].map(spread);
+    // The living tissue: a quarter to a third.
+    assert!((0.2..0.4).contains(&even), "{even}");
+    assert!(crowded > 1.5 * even, "{crowded}, even {even}");
+}
