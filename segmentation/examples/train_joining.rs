@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release --package primordia-segmentation --example train_joining -- OUTPUT [PHANTOMS [ROUNDS]]
 //!
-//! From the 172 phantoms and in the 5 rounds that it takes unless told otherwise, this is half an hour on two cores, half
+//! From the 210 phantoms and in the 5 rounds that it takes unless told otherwise, this is half an hour on two cores, half
 //! of it for phantoms and the network's answers. The same numbers give the same file.
 
 use anyhow::Context;
@@ -13,7 +13,7 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let output = arguments.next().context("where to write is missing")?;
     let n_phantoms =
-        arguments.next().map_or(Ok(172), |n| n.parse()).context("no number of phantoms")?;
+        arguments.next().map_or(Ok(210), |n| n.parse()).context("no number of phantoms")?;
     let mut recipe = Recipe::default();
     if let Some(rounds) = arguments.next() {
         recipe.rounds = rounds.parse().context("no number of rounds")?;

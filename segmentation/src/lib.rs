@@ -54,6 +54,7 @@ pub mod unmix;
 mod vectorized;
 pub mod watershed;
 mod witnesses;
+mod zoom;
 
 pub use asking::{Witness, auto_asking, doubtful, mends, or_shipped};
 pub use auto::{Auto, Guides, Partition, auto, auto_with};

@@ -18,6 +18,7 @@ use crate::strength::{
     CoarseSums, RawSheets, Strength, WIDTH_STEP, choose_width, coarse_factors, noise_gain, usual,
 };
 use crate::tiles::Cut;
+use crate::zoom::{Zoom, squares};
 
 /// Two witnesses seldom see a membrane at its strongest at the same voxel, and the network is unsure of dim ones: this
 /// much of both is as usual.
@@ -32,9 +33,10 @@ pub(crate) fn found<'a, T>(
 where
     T: Copy + Into<f32> + Send + Sync,
 {
+    let merges_more = guides.nuclei.is_none();
     match guides.network {
-        Some(network) => by_network(membrane, params, network),
-        None => by_sheets(membrane, params, guides.nuclei.is_none()),
+        Some(network) => by_network(membrane, params, network, merges_more),
+        None => by_sheets(membrane, params, merges_more),
     }
 }
 
@@ -58,27 +60,30 @@ where
     Ok((FullGrid { image: membrane, factors, range, width_um }, sheets))
 }
 
+/// `merges_more` as for sheets: the network is shown the image also from so far away.
 fn by_network<'a, T>(
     membrane: &'a Volume<T>,
     params: &Auto,
     network: &Boundary,
+    merges_more: bool,
 ) -> Result<(FullGrid<'a, T>, Sheets)>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
     let Grid { image, width_um } = Grid::of(membrane, params)?;
+    let further = factors_up_to(membrane, width_um);
+    let near = Zoom::near(image.grid().1)?;
+    let (image, seen) = if merges_more && further != image.factors() {
+        clearest(image, near, Shrunken::new(membrane, further)?, network)?
+    } else {
+        let seen = seen(&image, near, network)?;
+        (image, seen)
+    };
     let (factors, grid, range) = (image.factors(), image.grid(), image.range()?);
     let scale = SheetScale::for_width(width_um);
     let mut evidence = sheets(&image, scale, range)?.evidence;
-    let light = Light::new(&Volume::new(image.block(&whole(grid.0))?, grid.1)?)?;
-    let mut learned = Volume::new(Array3::zeros(grid.0), grid.1)?;
-    let read = |block: &Block| image.block(block);
-    network.add_probability(grid, &light, read, |block, answer| {
-        add_to(&mut learned, block, &answer);
-        Ok(())
-    })?;
     drop(image);
-    let learned = evened(learned)?;
+    let learned = Volume::new(evened(seen)?.into_voxels(), grid.1)?;
     agree(&mut evidence, learned.as_slice());
     let mut sheets = Sheets { evidence, directions: Volume::new(Array3::default(grid.0), grid.1)? };
     let cut = Cut { reach: direction_reach(scale, grid.1), step: [1; 3] };
@@ -88,6 +93,41 @@ where
     }
     drop(learned);
     Ok((FullGrid { image: membrane, factors, range, width_um }, sheets))
+}
+
+/// Of an image from near and from afar the one in which the network sees more boundaries, and what it sees.
+fn clearest<'a, T: Copy + Into<f32> + Sync>(
+    image: Shrunken<'a, T>,
+    near: Zoom,
+    further: Shrunken<'a, T>,
+    network: &Boundary,
+) -> Result<(Shrunken<'a, T>, Volume<f32>)> {
+    let far = Zoom::far(further.grid().1, near)?;
+    let from_far = seen(&further, far, network)?;
+    let from_near = seen(&image, near, network)?;
+    let um2 = |zoom: Zoom, seen: &Volume<f32>| zoom.boundary_um2(squares(seen.as_slice()));
+    if um2(far, &from_far) > um2(near, &from_near) {
+        Ok((further, from_far))
+    } else {
+        Ok((image, from_near))
+    }
+}
+
+/// The probabilities of boundaries in an image as it is shown to the network.
+fn seen<T: Copy + Into<f32> + Sync>(
+    image: &Shrunken<'_, T>,
+    zoom: Zoom,
+    network: &Boundary,
+) -> Result<Volume<f32>> {
+    let shape = image.grid().0;
+    let light = Light::new(&Volume::new(image.block(&whole(shape))?, zoom.voxel_size())?)?;
+    let mut seen = Volume::new(Array3::zeros(shape), zoom.voxel_size())?;
+    let read = |block: &Block| image.block(block);
+    network.add_probability((shape, zoom.voxel_size()), &light, read, |block, answer| {
+        add_to(&mut seen, block, &answer);
+        Ok(())
+    })?;
+    Ok(seen)
 }
 
 /// What both witnesses say together, as a share of what is usual.
@@ -200,4 +240,40 @@ pub(crate) fn usual_evidence(
 /// Divides the evidence in a part of an image, which begins at voxel `from`, by what is usual.
 pub(crate) fn even_out(evidence: &mut Volume<Evidence>, from: [usize; 3], usual: &Enlarged<'_>) {
     divide(evidence, from, usual, |value, usual| Evidence::new(value.value() / usual));
+}
+
+#[cfg(test)]
+mod tests {
+    use primordia_data::phantom::{self, Optics, PhantomParams, TissueParams};
+
+    use super::*;
+
+    /// How many voxels (0.4 µm) are merged for the network to see a tissue whose cells are some times as large as usual.
+    fn merged(times: f64, optics: impl Fn(VoxelSize) -> Optics) -> [usize; 3] {
+        let usual = TissueParams::default();
+        let tissue = TissueParams {
+            n_cells: 12,
+            length_um: times * usual.length_um,
+            width_um: times * usual.width_um,
+            height_um: times * usual.height_um,
+            rosette_radius_um: times * usual.rosette_radius_um,
+            ..usual
+        };
+        let optics = optics(VoxelSize::from_um([0.4; 3]).unwrap());
+        let params = PhantomParams { tissue, optics, ..PhantomParams::default() };
+        let (membrane, _) = phantom::membranes(&params, 1).unwrap();
+        let network = Boundary::shipped().unwrap();
+        by_network(&membrane, &Auto::default(), &network, true).unwrap().0.factors
+    }
+
+    #[test]
+    fn thick_walls_between_large_cells_are_shown_from_afar() {
+        let thick = |size| Optics { psf_sigma_um: [1.2; 2], ..Optics::clean(size) };
+        assert_eq!(merged(3.0, thick), [2; 3]);
+    }
+
+    #[test]
+    fn dim_membranes_are_not() {
+        assert_eq!(merged(1.0, Optics::edge_of_sight), [1; 3]);
+    }
 }

@@ -36,6 +36,9 @@ use crate::resample::factors_up_to;
 pub(crate) use chance::log_uniform;
 pub(crate) use evidence::{evened, factors as usual_factors, usual};
 pub(crate) use light::Light;
+pub(crate) use phantoms::Scene;
+#[cfg(test)]
+pub(crate) use target::boundaries;
 use unet::UNet;
 use weights::Tensors;
 

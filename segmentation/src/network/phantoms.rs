@@ -27,7 +27,7 @@ const SEEDS_EACH: u64 = 1_000_000;
 pub(crate) struct Scene {
     /// 1 is a usual membrane.
     brightness: Volume<f32>,
-    labels: Volume<u32>,
+    pub(crate) labels: Volume<u32>,
     /// What is to be learned: see [`boundaries`].
     pub(crate) target: Volume<f32>,
 }
@@ -166,6 +166,8 @@ fn random_tissue(rng: &mut ChaCha8Rng) -> Result<PhantomParams> {
     tissue.constriction = rng.random_range(0.0..2.5);
     tissue.rosette_radius_um *= scale;
     tissue.waviness_um = rng.random_range(0.1..0.6);
+    // Cells of half of all tissues are as good as equal; those of plants differ by far more.
+    tissue.crowding = if rng.random_bool(0.5) { rng.random_range(0.2..0.9) } else { 0.0 };
     let turn = rng.random::<u32>().into();
     let pose = if rng.random_bool(0.3) { Pose::any(turn) } else { Pose::mounted(0.15, turn) };
     params.pose = Pose { margin_um: rng.random_range(2.0..8.0), ..pose };

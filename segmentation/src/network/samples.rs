@@ -18,6 +18,7 @@ use super::unet::{INPUTS, Steps};
 use super::working_grid;
 use crate::error::{Result, SegmentError};
 use crate::resample::{middles, shrink};
+use crate::zoom::Zoom;
 
 /// Pictures that are in use at a time, each of another scene.
 const IN_USE: u64 = 8;
@@ -126,12 +127,14 @@ impl Known {
     }
 }
 
-/// What the network sees of an image on whose grid something else is, and how many voxels (z, y, x) became one.
+/// What the network sees of an image, in voxels as large as they are shown to it, on whose grid something else is, and how many voxels (z, y, x) became one.
 fn seen<T>(membrane: &Volume<f32>, on_its_grid: &Volume<T>) -> Result<(Volume<f32>, [usize; 3])> {
     crate::hartmann2020::finite_range(membrane)?;
     membrane.check_same_grid(on_its_grid)?;
     let factors = working_grid(membrane);
-    Ok((standardised(&shrink(membrane, factors, |value| value)?)?, factors))
+    let image = shrink(membrane, factors, |value| value)?;
+    let shown = Zoom::near(image.voxel_size())?.voxel_size();
+    Ok((standardised(&Volume::new(image.into_voxels(), shown)?)?, factors))
 }
 
 /// A picture and what is to be learned from it, on one grid.

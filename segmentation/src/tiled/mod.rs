@@ -14,7 +14,7 @@ use primordia_data::{ScratchVolume, Volume, VoxelSize};
 
 use self::regions::{ScratchRegions, cells, with_cores};
 pub use self::room::{Room, hartmann2020_bytes, whole_bytes};
-use self::sheets::{ScratchSheets, raw_sheets, sheet_width, with_network};
+use self::sheets::{ScratchSheets, Seen, raw_sheets, seen, sheet_width, with_network};
 use crate::auto::Auto;
 use crate::confidence::{CellEvidence, Verdict};
 use crate::error::{Result, SegmentError};
@@ -25,6 +25,7 @@ use crate::regions::Part;
 use crate::resample::{coarse_size, enlarged, factors_on, shrink};
 use crate::sheet::SheetScale;
 use crate::tiles::Cut;
+use crate::zoom::Zoom;
 
 /// The cells of one image, whose labels wait on disk.
 #[derive(Debug)]
@@ -68,30 +69,75 @@ pub fn auto_in_tiles<T: TiledPixel>(
 ) -> Result<TiledSegmentation> {
     params.check()?;
     range_of(membrane, room)?;
-    let full = (membrane.shape(), membrane.voxel_size());
-    let mut factors = factors_on(full, params.membrane_um);
-    let mut image = shrunken(membrane, factors, room)?;
-    let width_um = sheet_width(&image, params, room)?;
-    if network.is_none() && factors_on(full, width_um) != factors {
-        factors = factors_on(full, width_um);
-        image = shrunken(membrane, factors, room)?;
-    }
-    let range = range_of(&image, room)?;
-    let scale = SheetScale::for_width(width_um);
-    let sheets = match network {
-        None => raw_sheets(&image, scale, range, room)?.evened(scale, room)?,
+    let full = membrane.shape();
+    let usual = factors_on(grid(membrane), params.membrane_um);
+    let near = Shrunken { image: shrunken(membrane, usual, room)?, factors: usual };
+    let width_um = sheet_width(&near.image, params, room)?;
+    let (Shrunken { image, factors }, seen) = match network {
+        None => (further(membrane, near, width_um, room)?, None),
         Some(network) => {
-            let sheets = raw_sheets(&image, scale, range, room)?.evened(scale, room)?;
-            with_network(sheets, &image, network, scale, room)?
+            let (image, seen) = clearest(membrane, near, width_um, network, room)?;
+            (image, Some(seen))
         }
     };
+    let range = range_of(&image, room)?;
+    let scale = SheetScale::for_width(width_um);
+    let mut sheets = raw_sheets(&image, scale, range, room)?.evened(scale, room)?;
+    if let Some(seen) = seen {
+        sheets = with_network(sheets, seen, scale, room)?;
+    }
     drop(image);
-    let (mut regions, cells) = cells(&sheets, full.0, width_um, params, room)?;
+    let (mut regions, cells) = cells(&sheets, full, width_um, params, room)?;
     regions.rename(&cells.names);
     let has_core = with_cores(&regions, cells.evidence.len(), room)?;
     let refine = Refine { membrane, factors, range, width_um };
     let (labels, moments) = refine.labels(&regions, &sheets, &has_core, room)?;
     Ok(TiledSegmentation { labels, evidence: cells.evidence, moments })
+}
+
+/// An image of merged voxels.
+struct Shrunken {
+    image: ScratchVolume<f32>,
+    factors: [usize; 3],
+}
+
+/// The image with as many voxels merged as show sheets of some width.
+fn further<T: TiledPixel>(
+    membrane: &ScratchVolume<T>,
+    near: Shrunken,
+    width_um: f64,
+    room: &Room,
+) -> Result<Shrunken> {
+    let factors = factors_on(grid(membrane), width_um);
+    if factors == near.factors {
+        return Ok(near);
+    }
+    drop(near); // the disk may be full
+    Ok(Shrunken { image: shrunken(membrane, factors, room)?, factors })
+}
+
+/// Of an image from near and from afar the one in which the network sees more boundaries, and what it sees.
+fn clearest<T: TiledPixel>(
+    membrane: &ScratchVolume<T>,
+    near: Shrunken,
+    width_um: f64,
+    network: &Boundary,
+    room: &Room,
+) -> Result<(Shrunken, Seen)> {
+    let zoom = Zoom::near(near.image.voxel_size())?;
+    let from_near = seen(&near.image, zoom, network, room)?;
+    let factors = factors_on(grid(membrane), width_um);
+    if factors == near.factors {
+        return Ok((near, from_near));
+    }
+    let far = Shrunken { image: shrunken(membrane, factors, room)?, factors };
+    let zoom = Zoom::far(far.image.voxel_size(), zoom)?;
+    let from_far = seen(&far.image, zoom, network, room)?;
+    if from_far.boundary_um2 > from_near.boundary_um2 {
+        Ok((far, from_far))
+    } else {
+        Ok((near, from_near))
+    }
 }
 
 /// Tiles of a grid that read nothing around them.

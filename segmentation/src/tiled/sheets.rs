@@ -16,6 +16,7 @@ use crate::stencil::Direction;
 use crate::strength::{CoarseSums, RawSheets, Strength, WIDTH_STEP, choose_width, noise_gain};
 use crate::tiles::{Cut, Tile};
 use crate::witnesses::{agree, even_out, usual_evidence, usual_factors, width_cut, widths_um};
+use crate::zoom::{Zoom, squares};
 
 /// How wide the image shows its sheets.
 pub(super) fn sheet_width(image: &ScratchVolume<f32>, params: &Auto, room: &Room) -> Result<f64> {
@@ -127,46 +128,71 @@ fn coarse_sums(
     Ok(sums)
 }
 
-/// What light there is in an image.
-fn light_of(image: &ScratchVolume<f32>, room: &Room) -> Result<Light> {
+/// What light there is in an image whose voxels are shown in some size.
+fn light_of(image: &ScratchVolume<f32>, size: VoxelSize, room: &Room) -> Result<Light> {
     const BYTES: u64 = 4;
-    let factors = Light::factors(grid(image));
+    let grid = (image.shape(), size);
+    let factors = Light::factors(grid);
     let tiles = room.tiles(apart(factors), image.shape(), BYTES, 0)?;
     let mut total = 0.0;
     for tile in &tiles {
         total += image.read(&tile.core)?.as_slice().iter().map(|&v| f64::from(v)).sum::<f64>();
     }
     let base = (total / image.n_voxels() as f64) as f32;
-    let sums = coarse_sums(grid(image), factors, &tiles, |tile| {
+    let sums = coarse_sums(grid, factors, &tiles, |tile| {
         CoarseSums::new(&image.read(&tile.core)?, factors, |value| value - base)
     })?;
     Light::from_sums(factors, base, &sums)
 }
 
-/// Sheets on which the filter and the network agree.
-pub(super) fn with_network(
-    sheets: ScratchSheets,
+/// What the network sees of an image.
+pub(super) struct Seen {
+    /// The probability of a boundary at each voxel; voxels have the size in which they were shown.
+    probability: ScratchVolume<f32>,
+    /// As [`Zoom::boundary_um2`].
+    pub(super) boundary_um2: f64,
+}
+
+/// Shows an image to the network.
+pub(super) fn seen(
     image: &ScratchVolume<f32>,
+    zoom: Zoom,
     network: &Boundary,
-    scale: SheetScale,
     room: &Room,
-) -> Result<ScratchSheets> {
-    const BYTES: u64 = 12; // what was learned, and evidence as bits and as such
-    const DIRECTION_BYTES: u64 = 16; // what was learned, smooth, and directions as bits and as such
+) -> Result<Seen> {
+    const BYTES: u64 = 4;
     room.check(NETWORK_BYTES)?;
-    let (shape, size) = grid(image);
-    let learned = room.scratch.volume::<f32>(shape, size)?;
-    let light = light_of(image, room)?;
+    let (shape, size) = (image.shape(), zoom.voxel_size());
+    let probability = room.scratch.volume::<f32>(shape, size)?;
+    let light = light_of(image, size, room)?;
     network.add_probability(
         (shape, size),
         &light,
         |block| Ok(image.read(block)?.into_voxels()),
         |block, answer| {
-            let mut sum = learned.read(block)?;
+            let mut sum = probability.read(block)?;
             network::add_to(&mut sum, &whole(sides(block)), &answer);
-            Ok(learned.write(block.clone().map(|range| range.start), &sum)?)
+            Ok(probability.write(block.clone().map(|range| range.start), &sum)?)
         },
     )?;
+    let mut sum = 0.0;
+    for tile in room.tiles(apart([1; 3]), shape, BYTES, 0)? {
+        sum += squares(probability.read(&tile.core)?.as_slice());
+    }
+    Ok(Seen { probability, boundary_um2: zoom.boundary_um2(sum) })
+}
+
+/// Sheets on which the filter and the network agree.
+pub(super) fn with_network(
+    sheets: ScratchSheets,
+    seen: Seen,
+    scale: SheetScale,
+    room: &Room,
+) -> Result<ScratchSheets> {
+    const BYTES: u64 = 12; // what was learned, and evidence as bits and as such
+    const DIRECTION_BYTES: u64 = 16; // what was learned, smooth, and directions as bits and as such
+    let learned = seen.probability;
+    let (shape, size) = grid(&learned);
     let factors = network::usual_factors((shape, size));
     let tiles = room.tiles(apart(factors), shape, BYTES, 0)?;
     let sums = coarse_sums((shape, size), factors, &tiles, |tile| {
@@ -182,10 +208,11 @@ pub(super) fn with_network(
         agree(&mut evidence, part.as_slice());
         sheets.write_evidence(tile.from(), &evidence)?;
     }
+    let size = sheets.evidence.voxel_size(); // as they are
     let cut = Cut { reach: direction_reach(scale, size), step: [1; 3] };
     for tile in room.tiles(cut, shape, DIRECTION_BYTES, 0)? {
-        let found = directions(&learned.read(&tile.around)?, &tile.part().core, scale)?;
-        sheets.write_directions(tile.from(), &found)?;
+        let part = Volume::new(learned.read(&tile.around)?.into_voxels(), size)?;
+        sheets.write_directions(tile.from(), &directions(&part, &tile.part().core, scale)?)?;
     }
     Ok(sheets)
 }
