@@ -34,7 +34,7 @@ build: $(VENV)/.cmake
 	cargo build --release --package primordia
 
 demo: build
-	target/release/primordia demo --output demo
+	cargo run --quiet --release --package primordia -- demo --output demo
 
 check: fmt clippy doc test
 

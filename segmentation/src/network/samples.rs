@@ -127,7 +127,8 @@ impl Known {
     }
 }
 
-/// What the network sees of an image, in voxels as large as they are shown to it, on whose grid something else is, and how many voxels (z, y, x) became one.
+/// What the network sees of an image on whose grid something else is, in voxels as large as they are shown to it, and how many
+/// voxels (z, y, x) became one.
 fn seen<T>(membrane: &Volume<f32>, on_its_grid: &Volume<T>) -> Result<(Volume<f32>, [usize; 3])> {
     crate::hartmann2020::finite_range(membrane)?;
     membrane.check_same_grid(on_its_grid)?;
