@@ -287,6 +287,17 @@ mod tests {
     }
 
     #[test]
+    fn flat_borders_between_planes_far_apart_lie_where_they_are() {
+        let optics = Optics::clean(VoxelSize::from_um([1.0, 0.5, 0.5]).unwrap());
+        let tissue = TissueParams { n_cells: 40, ..TissueParams::default() };
+        let params = PhantomParams { tissue, optics, ..PhantomParams::default() };
+        let phantom = phantom::specimen(&params, 1).unwrap();
+        let found = auto(&phantom.membrane, &Auto::default()).unwrap();
+        let scores = crate::score(&found.labels, &phantom.truth).unwrap();
+        assert!(scores.mean_matched_iou > 0.91, "{scores:?}");
+    }
+
+    #[test]
     fn the_multicut_finds_nearly_every_cell_of_a_clean_tissue() {
         let multicut = Auto { partition: Partition::Multicut, ..Auto::default() };
         let scores = scores_of(&multicut, Optics::clean, 1);
@@ -314,6 +325,19 @@ mod tests {
         assert_eq!(dim.f1_iou_50, 1.0, "{dim:?}");
         let very_dim = scores(Optics::very_dim, 2);
         assert!(very_dim.f1_iou_50 > 0.9, "{very_dim:?}");
+    }
+
+    #[test]
+    fn a_lump_far_brighter_than_membranes_hides_no_cell() {
+        let optics = Optics::dim(VoxelSize::from_um([0.6, 0.3, 0.3]).unwrap());
+        let tissue = TissueParams { n_cells: 16, ..TissueParams::default() };
+        let params = PhantomParams { tissue, optics, ..PhantomParams::default() };
+        let phantom = phantom::specimen(&params, 1).unwrap();
+        let mut image = phantom.membrane.map(|&counts| f32::from(counts));
+        image.voxels_mut().slice_mut(ndarray::s![1..5, 2..10, 2..10]).fill(2000.0);
+        let found = auto(&image, &Auto::default()).unwrap();
+        let scores = crate::score(&found.labels, &phantom.truth).unwrap();
+        assert_eq!(scores.f1_iou_50, 1.0, "{scores:?}");
     }
 
     #[test]

@@ -4,14 +4,16 @@
 //! flood leaves a groove along every wall. A closing by a ball fills it: what no ball of outside reaches belongs to the tissue
 //! (Serra 1982, Image Analysis and Mathematical Morphology).
 
-use ndarray::{Array3, s};
+use ndarray::{Array3, Axis, Slice, s};
 use primordia_data::{Volume, VoxelSize};
 use rayon::prelude::*;
 
 use crate::block::Block;
 use crate::distance::distance_um;
 use crate::error::Result;
+use crate::planes::Planes;
 use crate::tiles::Cut;
+use crate::watershed::watershed_within;
 
 /// The radius of the ball, in widths of a sheet: grooves are some widths wide.
 const BALL_WIDTHS: f64 = 6.0;
@@ -23,18 +25,26 @@ pub(crate) fn cleft_reach(voxel_size: VoxelSize, width_um: f64) -> [usize; 3] {
     voxel_size.um().map(|side_um| (2.0 * BALL_WIDTHS * width_um / side_um).ceil() as usize + 1)
 }
 
-/// Gives voxels of the outside (0) that lie in clefts to the nearest cell, in an image that shows its sheets so wide.
-pub(crate) fn fill_clefts(labels: &mut Volume<u32>, width_um: f64) -> Result<()> {
+/// Gives voxels of the outside (0) that lie in clefts to the cells beside them, in an image that shows its sheets so wide: a
+/// flood of the clefts alone meets where they are brightest, as `level` tells.
+/// Surfaces are known in finer `planes`: bit i of a voxel in `cells` tells whether its i-th plane is in a cell.
+pub(crate) fn fill_clefts(
+    labels: &mut Volume<u32>,
+    cells: &Volume<u8>,
+    planes: Planes,
+    width_um: f64,
+    level: impl Fn([usize; 3]) -> u16,
+) -> Result<()> {
     let voxel_size = labels.voxel_size();
     let near = Near::new(voxel_size, DEPTH_WIDTHS * width_um);
     let cut = Cut { reach: cleft_reach(voxel_size, width_um), step: [1; 3] };
     let mut filled = Vec::new();
-    for tile in cut.small_tiles(labels.shape()) {
+    for tile in cut.tiles_of_planes(labels.shape(), planes.n()) {
         let core = tile.part().core;
-        if let Some(unreached) =
-            tile.with(labels, |part| unreached(part, &core, BALL_WIDTHS * width_um))?
-        {
-            filled.extend(near.cells(labels.voxels(), &tile.core, &unreached));
+        let part = |cells: &Volume<u8>| unreached(cells, planes, &core, BALL_WIDTHS * width_um);
+        if let Some(unreached) = tile.with(cells, part)? {
+            let clefts = near.cells(labels.voxels(), &tile.core, &unreached);
+            filled.extend(flooded(labels, &tile.core, clefts, &level)?);
         }
     }
     for (voxel, cell) in filled {
@@ -43,31 +53,77 @@ pub(crate) fn fill_clefts(labels: &mut Volume<u32>, width_um: f64) -> Result<()>
     Ok(())
 }
 
-/// Which voxels of the core no ball of outside reaches, those of cells among them; `None` if there is nothing to fill.
-fn unreached(labels: &Volume<u32>, core: &Block, ball_um: f64) -> Result<Option<Array3<bool>>> {
+/// Voxels of clefts in a block with the cells that flood them; with the given one, the nearest, where no cell touches a cleft.
+fn flooded(
+    labels: &Volume<u32>,
+    block: &Block,
+    clefts: Vec<([usize; 3], u32)>,
+    level: &impl Fn([usize; 3]) -> u16,
+) -> Result<Vec<([usize; 3], u32)>> {
+    if clefts.is_empty() {
+        return Ok(clefts);
+    }
+    let shape = labels.shape();
+    let [z, y, x] = [0, 1, 2]
+        .map(|axis| block[axis].start.saturating_sub(1)..(block[axis].end + 1).min(shape[axis]));
+    let from = [z.start, y.start, x.start];
+    let seeds = labels.voxels().slice(s![z, y, x]).to_owned();
+    let seeds = Volume::new(seeds, labels.voxel_size())?;
+    let (mut levels, mut mask) = (seeds.map(|_| 0), seeds.map(|&label| label > 0));
+    let within = |voxel: [usize; 3]| [0, 1, 2].map(|axis| voxel[axis] - from[axis]);
+    for &(voxel, _) in &clefts {
+        levels.voxels_mut()[within(voxel)] = level(voxel);
+        mask.voxels_mut()[within(voxel)] = true;
+    }
+    let found = watershed_within(&levels, seeds, &mask)?;
+    let cell = |(voxel, nearest)| match found.voxels()[within(voxel)] {
+        0 => (voxel, nearest),
+        cell => (voxel, cell),
+    };
+    Ok(clefts.into_iter().map(cell).collect())
+}
+
+/// Which voxels of the core no ball of outside reaches in the middle, those of cells among them; `None` if there is nothing to fill.
+fn unreached(
+    cells: &Volume<u8>,
+    planes: Planes,
+    core: &Block,
+    ball_um: f64,
+) -> Result<Option<Array3<bool>>> {
     let part = |block: &Block| {
         let [z, y, x] = block.clone();
         s![z, y, x]
     };
-    let no_outside = labels.voxels().slice(part(core)).iter().all(|&label| label > 0);
-    if no_outside || labels.as_slice().iter().all(|&label| label == 0) {
+    let is_cell = |bits: u8, plane: usize| bits >> plane & 1 > 0;
+    let in_middle = |&bits: &u8| is_cell(bits, planes.middle());
+    let no_outside = cells.voxels().slice(part(core)).iter().all(in_middle);
+    if no_outside || cells.as_slice().iter().all(|&bits| bits == 0) {
         return Ok(None);
     }
     // Beyond the image lies outside.
-    let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
+    let voxel_size = planes.voxel_size(cells.voxel_size())?;
+    let [n_z, n_y, n_x] = cells.shape();
     let margin = voxel_size.um().map(|side_um| (ball_um / side_um).ceil() as usize + 1);
     let moved = |axis: usize, from: usize, to: usize| from + margin[axis]..to + margin[axis];
+    let shape = [n_z * planes.n(), n_y, n_x];
     let mut outside = Array3::from_elem([0, 1, 2].map(|axis| shape[axis] + 2 * margin[axis]), true);
     let within = [0, 1, 2].map(|axis| moved(axis, 0, shape[axis]));
-    outside
-        .slice_mut(part(&within))
-        .zip_mut_with(labels.voxels(), |outside, &label| *outside = label == 0);
+    let mut finer = outside.slice_mut(part(&within));
+    for (z, mut plane) in finer.outer_iter_mut().enumerate() {
+        let bits = cells.voxels().index_axis(Axis(0), z / planes.n());
+        plane.zip_mut_with(&bits, |outside, &bits| *outside = !is_cell(bits, z % planes.n()));
+    }
     let to_cell_um = distance_um(&Volume::new(outside, voxel_size)?);
     let no_ball = to_cell_um.map(|&um| f64::from(um) <= ball_um);
     drop(to_cell_um);
     let to_ball_um = distance_um(&no_ball);
+    let [z, y, x] = core.clone();
+    let core = [z.start * planes.n()..z.end * planes.n(), y, x];
     let core = [0, 1, 2].map(|axis| moved(axis, core[axis].start, core[axis].end));
-    Ok(Some(to_ball_um.voxels().slice(part(&core)).mapv(|um| f64::from(um) > ball_um)))
+    let mut middles = to_ball_um.voxels().slice(part(&core));
+    middles
+        .slice_axis_inplace(Axis(0), Slice::from(planes.middle()..).step_by(planes.n() as isize));
+    Ok(Some(middles.mapv(|um| f64::from(um) > ball_um)))
 }
 
 /// The places around a voxel, the nearest first.
@@ -127,6 +183,13 @@ mod tests {
     const SIZE_UM: [f64; 3] = [1.0, 0.5, 0.5];
     const WIDTH_UM: f64 = 0.3;
 
+    /// Of labels whose surfaces are known no better than they tell.
+    fn fill(labels: &mut Volume<u32>, width_um: f64) {
+        let cells = labels.map(|&label| u8::from(label > 0));
+        let planes = Planes::of(VoxelSize::from_um([1.0; 3]).unwrap());
+        fill_clefts(labels, &cells, planes, width_um, |_| 0).unwrap();
+    }
+
     /// By definition: a place of outside whose ball holds no cell keeps all voxels of its ball outside, places beyond the
     /// image among them.
     fn by_definition(labels: &Volume<u32>) -> Vec<u32> {
@@ -170,7 +233,7 @@ mod tests {
             let labels = cells.iter().map(|&cell| 7 * u32::from(cell)).collect();
             let mut labels = sized_volume([5, 9, 9], labels, SIZE_UM);
             let wanted = by_definition(&labels);
-            fill_clefts(&mut labels, WIDTH_UM).unwrap();
+            fill(&mut labels, WIDTH_UM);
             prop_assert_eq!(labels.as_slice(), wanted);
         }
     }
@@ -193,7 +256,7 @@ mod tests {
             sized_volume([1, 16, 20], plane, [0.5; 3])
         };
         let mut labels = image([0; 2]);
-        fill_clefts(&mut labels, 0.4).unwrap();
+        fill(&mut labels, 0.4);
         assert_eq!(labels.as_slice(), image([1, 2]).as_slice());
     }
 
@@ -201,7 +264,7 @@ mod tests {
     fn what_is_only_cell_or_only_outside_stays() {
         for label in [0, 3] {
             let mut labels = sized_volume([2, 3, 4], vec![label; 24], SIZE_UM);
-            fill_clefts(&mut labels, WIDTH_UM).unwrap();
+            fill(&mut labels, WIDTH_UM);
             assert!(labels.as_slice().iter().all(|&found| found == label));
         }
     }

@@ -8,13 +8,18 @@ use crate::block::Block;
 use crate::clefts::{cleft_reach, fill_clefts};
 use crate::error::Result;
 use crate::evidence::Evidence;
+use crate::planes::Planes;
 use crate::resample::between;
 use crate::sheet::Sheets;
 use crate::stencil::{Direction, Stencils};
+use crate::tiles::{Cut, Tile};
 use crate::watershed::flood;
 
 /// Where borders lie is averaged over discs of this radius, in widths of a sheet.
 const DISC_WIDTHS: f64 = 1.7;
+/// Labels that were found this much higher than they are: what was found last is no core to what is found next. The flood
+/// knows lower ones only.
+const FOUND: u32 = 1 << 31;
 
 /// An image and how it was shrunk.
 pub(crate) struct FullGrid<'a, T> {
@@ -45,7 +50,8 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     ///
     /// Where a block and all blocks around it have one label, so have their voxels. Elsewhere borders
     /// lie where the image is brightest, averaged along the `sheets` of the shrunken image: a flood
-    /// meets there. Where no voxels are merged they are too coarse to show how walls meet the surface of a tissue: clefts are filled.
+    /// meets there. Where no voxels are merged they are coarse: borders are sought between their [`Planes`]. Nor do they show how
+    /// walls meet the surface of a tissue: clefts are filled.
     ///
     /// `has_core` tells of each label whether it has such blocks anywhere ([`mark_cores`]): labels that have none are
     /// kept whole.
@@ -56,16 +62,47 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         has_core: &[bool],
     ) -> Result<Volume<u32>> {
         keep_cores(&mut small, has_core);
-        let labels = if self.factors == [1; 3] { small } else { self.enlarge_cores(&small)? };
-        let levels = self.brightness(&labels, &sheets)?;
+        if self.factors == [1; 3] {
+            return self.between_planes(small, &sheets.directions);
+        }
+        let labels = self.enlarge_cores(&small)?;
+        let levels = self.levels(self.image, &labels, |at| self.direction(&sheets, at))?;
         drop(sheets);
         let mut labels = flood(levels, labels)?;
         if let Some(voxels) = labels.voxels_mut().as_slice_mut() {
-            voxels.par_iter_mut().for_each(|label| *label -= 1);
+            voxels.par_iter_mut().for_each(|label| *label = label.saturating_sub(1));
         }
-        if self.factors == [1; 3] {
-            fill_clefts(&mut labels, self.width_um)?;
+        Ok(labels)
+    }
+
+    /// Labels from those + 1 of their cores, on the same grid.
+    fn between_planes(
+        &self,
+        mut labels: Volume<u32>,
+        directions: &Volume<Direction>,
+    ) -> Result<Volume<u32>> {
+        let planes = Planes::of(labels.voxel_size());
+        let mut cells = labels.map(|_| 0_u8); // a bit for each plane
+        let cut = Cut { reach: flood_reach(labels.voxel_size(), self.width_um), step: [1; 3] };
+        for tile in cut.tiles_of_planes(labels.shape(), planes.n()) {
+            let cores = tile.with(&labels, |part| {
+                planes.labels(&part.map(|&label| if label < FOUND { label } else { 0 }))
+            })?;
+            let image = tile.with(self.image, |part| planes.image(part))?;
+            let from = tile.around.clone().map(|range| range.start);
+            let direction = |[z, y, x]: [usize; 3]| {
+                directions.voxels()[[from[0] + z / planes.n(), from[1] + y, from[2] + x]]
+            };
+            let levels = self.levels(&image, &cores, direction)?;
+            drop(image);
+            note_found(&flood(levels, cores)?, planes, &tile, &mut labels, &mut cells);
         }
+        if let Some(voxels) = labels.voxels_mut().as_slice_mut() {
+            voxels.par_iter_mut().for_each(|label| *label = (*label % FOUND).saturating_sub(1));
+        }
+        let steps = self.steps();
+        let level = |voxel| steps(self.image.voxels()[voxel].into());
+        fill_clefts(&mut labels, &cells, planes, self.width_um, level)?;
         Ok(labels)
     }
 
@@ -84,28 +121,39 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         Ok(labels)
     }
 
-    /// How bright the sheets are at voxels without label, in steps for the flood; 0 elsewhere.
-    fn brightness(&self, labels: &Volume<u32>, sheets: &SmallSheets) -> Result<Volume<u16>> {
-        let shape = self.image.shape();
+    /// How bright the sheets of an image are at voxels without label, in steps for the flood; 0 elsewhere.
+    fn levels<U: Copy + Into<f32> + Sync>(
+        &self,
+        image: &Volume<U>,
+        labels: &Volume<u32>,
+        direction: impl Fn([usize; 3]) -> Direction + Sync,
+    ) -> Result<Volume<u16>> {
+        let shape = image.shape();
         let [_, n_y, n_x] = shape;
-        let stencils = Stencils::brightness(DISC_WIDTHS * self.width_um, self.image.voxel_size());
-        let (low, high) = self.range;
-        let per_unit = f32::from(u16::MAX) / (high - low).max(f32::MIN_POSITIVE);
+        let stencils = Stencils::brightness(DISC_WIDTHS * self.width_um, image.voxel_size());
+        let steps = self.steps();
         // Memory is taken only where levels are written.
-        let mut levels = Volume::new(Array3::zeros(shape), self.image.voxel_size())?;
+        let mut levels = Volume::new(Array3::zeros(shape), image.voxel_size())?;
         if let Some(levels) = levels.voxels_mut().as_slice_mut() {
             let rows = levels.par_chunks_mut(n_x).zip(labels.as_slice().par_chunks(n_x));
             let rows = rows.enumerate().filter(|(_, (_, labels))| labels.contains(&0));
             rows.for_each(|(row, (levels, labels))| {
                 let at = [row / n_y, row % n_y];
-                let stencils = stencils.at_row(self.image.as_slice(), shape, at);
+                let stencils = stencils.at_row(image.as_slice(), shape, at);
                 for x in (0..n_x).filter(|&x| labels[x] == 0) {
-                    let direction = self.direction(sheets, [at[0], at[1], x]);
-                    levels[x] = ((stencils.read(x, direction) - low) * per_unit) as u16;
+                    let direction = direction([at[0], at[1], x]);
+                    levels[x] = steps(stencils.read(x, direction));
                 }
             });
         }
         Ok(levels)
+    }
+
+    /// Makes steps for the flood of brightness.
+    fn steps(&self) -> impl Fn(f32) -> u16 {
+        let (low, high) = self.range;
+        let per_unit = f32::from(u16::MAX) / (high - low).max(f32::MIN_POSITIVE);
+        move |value| ((value - low) * per_unit) as u16
     }
 
     /// The direction across the strongest sheet of the blocks that a voxel lies between.
@@ -129,18 +177,68 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     }
 }
 
+/// Notes what was found in the core of a tile, in finer planes: at voxels that had no label the label + [`FOUND`].
+fn note_found(
+    found: &Volume<u32>,
+    planes: Planes,
+    tile: &Tile,
+    labels: &mut Volume<u32>,
+    cells: &mut Volume<u8>,
+) {
+    let part = tile.part();
+    let [z, y, x] = tile.core.clone();
+    let mut labels = labels.voxels_mut();
+    let (mut labels, mut cells) = (
+        labels.slice_mut(s![z.clone(), y.clone(), x.clone()]),
+        cells.voxels_mut().slice_move(s![z, y, x]),
+    );
+    let [core_z, core_y, core_x] = part.core;
+    for plane in 0..planes.n() {
+        let first = core_z.start * planes.n() + plane;
+        let found = found.voxels().slice(s![
+            first..core_z.end * planes.n(); planes.n(),
+            core_y.clone(),
+            core_x.clone()
+        ]);
+        cells.zip_mut_with(&found, |bits, &label| *bits |= u8::from(label > 1) << plane);
+        if plane == planes.middle() {
+            labels.zip_mut_with(&found, |label, &found| {
+                *label = if *label == 0 { FOUND + found } else { *label };
+            });
+        }
+    }
+}
+
 /// How many blocks (z, y, x) of merged voxels, of a size, away the furthest are that in practice count for a label on the full
-/// grid: the disc, as far as the flood goes through cells too thin for cores, and the clefts.
+/// grid: those of the flood, and the clefts.
 pub(crate) fn refine_reach(
     voxel_size: VoxelSize,
     factors: [usize; 3],
     width_um: f64,
 ) -> [usize; 3] {
+    let clefts = if factors == [1; 3] { cleft_reach(voxel_size, width_um) } else { [0; 3] };
+    let flood = flood_reach(voxel_size, width_um);
+    [0, 1, 2].map(|axis| flood[axis] + clefts[axis])
+}
+
+/// Bytes for each block of merged voxels while labels are found on the full grid, whose pixels have `pixel` bytes: labels, levels
+/// and the voxels that wait, of each voxel or each finer plane; of those also the image, and of voxels the bits.
+pub(crate) fn refine_bytes(voxel_size: VoxelSize, factors: [usize; 3], pixel: usize) -> u64 {
+    const FLOOD: usize = 4 + 2 + 6;
+    let bytes = if factors == [1; 3] {
+        pixel + 1 + Planes::of(voxel_size).n() * (4 + FLOOD)
+    } else {
+        factors.iter().product::<usize>() * (pixel + FLOOD)
+    };
+    bytes as u64
+}
+
+/// How many voxels away the furthest are that in practice count for where a flood meets: the disc, as far as the flood goes
+/// through cells too thin for cores.
+fn flood_reach(voxel_size: VoxelSize, width_um: f64) -> [usize; 3] {
     const FLOOD_UM: f64 = 4.0;
     let reach_um = DISC_WIDTHS * width_um + FLOOD_UM;
-    let clefts = if factors == [1; 3] { cleft_reach(voxel_size, width_um) } else { [0; 3] };
-    let sides_um = voxel_size.um();
-    [0, 1, 2].map(|axis| (reach_um / sides_um[axis]).ceil() as usize + 2 + clefts[axis])
+    voxel_size.um().map(|side_um| (reach_um / side_um).ceil() as usize + 2)
 }
 
 /// Whether the neighbours of each voxel have its label.

@@ -1,9 +1,11 @@
-//! An image of merged voxels, in little memory.
+//! An image of merged voxels, of which none is brighter than its [`ceiling`](crate::ceiling), in little memory.
 
 use ndarray::{Array3, s};
 use primordia_data::{Volume, VoxelSize};
+use rayon::prelude::*;
 
 use crate::block::Block;
+use crate::ceiling::Histogram;
 use crate::error::Result;
 use crate::hartmann2020::finite_range;
 use crate::resample::{shrink, shrink_block};
@@ -14,12 +16,23 @@ pub(crate) struct Shrunken<'a, T> {
     full: &'a Volume<T>,
     factors: [usize; 3],
     kept: Option<Volume<f32>>,
+    ceiling: f32,
 }
 
 impl<'a, T: Copy + Into<f32> + Sync> Shrunken<'a, T> {
     pub(crate) fn new(full: &'a Volume<T>, factors: [usize; 3]) -> Result<Self> {
-        let kept = (factors != [1; 3]).then(|| shrink(full, factors, Into::into)).transpose()?;
-        Ok(Self { full, factors, kept })
+        let mut histogram = Histogram::new();
+        if factors == [1; 3] {
+            histogram.add(full.as_slice());
+            return Ok(Self { full, factors, kept: None, ceiling: histogram.ceiling() });
+        }
+        let mut kept = shrink(full, factors, Into::into)?;
+        histogram.add(kept.as_slice());
+        let ceiling = histogram.ceiling();
+        if let Some(voxels) = kept.voxels_mut().as_slice_mut() {
+            voxels.par_iter_mut().for_each(|value| *value = value.min(ceiling));
+        }
+        Ok(Self { full, factors, kept: Some(kept), ceiling })
     }
 
     pub(crate) fn factors(&self) -> [usize; 3] {
@@ -34,7 +47,9 @@ impl<'a, T: Copy + Into<f32> + Sync> Shrunken<'a, T> {
 
     /// The least and the largest value.
     pub(crate) fn range(&self) -> Result<(f32, f32)> {
-        self.kept.as_ref().map_or_else(|| finite_range(self.full), finite_range)
+        let (low, high) =
+            self.kept.as_ref().map_or_else(|| finite_range(self.full), finite_range)?;
+        Ok((low, high.min(self.ceiling)))
     }
 
     /// Calls `work` with what is read of it for a tile.
@@ -51,13 +66,12 @@ impl<'a, T: Copy + Into<f32> + Sync> Shrunken<'a, T> {
 
     /// Some of its voxels.
     pub(crate) fn block(&self, block: &Block) -> Result<Array3<f32>> {
-        match &self.kept {
-            Some(kept) => {
-                let [z, y, x] = block.clone();
-                Ok(kept.voxels().slice(s![z, y, x]).to_owned())
-            }
-            None => shrink_block(self.full, self.factors, block, Into::into),
+        if let Some(kept) = &self.kept {
+            let [z, y, x] = block.clone();
+            return Ok(kept.voxels().slice(s![z, y, x]).to_owned());
         }
+        let cut = |value: T| value.into().min(self.ceiling);
+        shrink_block(self.full, self.factors, block, cut)
     }
 }
 
@@ -76,6 +90,20 @@ mod tests {
             assert_eq!(image.range().unwrap(), finite_range(&whole).unwrap());
             let found = image.block(&[1..3, 0..2, 1..2]).unwrap();
             assert_eq!(found.view(), whole.voxels().slice(s![1..3, 0..2, 1..2]));
+        }
+    }
+
+    #[test]
+    fn no_voxel_is_brighter_than_the_ceiling() {
+        let mut voxels: Vec<f32> = (0..4000).map(|at| (at % 9) as f32).collect();
+        voxels[20..24].fill(1000.0);
+        let full = sized_volume([10, 20, 20], voxels, [0.5; 3]);
+        for factors in [[1; 3], [1, 1, 2]] {
+            let image = Shrunken::new(&full, factors).unwrap();
+            let high = image.range().unwrap().1;
+            assert!((8.0..20.0).contains(&high), "{high}");
+            let block = image.block(&[0..1, 0..20, 0..10]).unwrap();
+            assert_eq!(block.iter().copied().fold(0.0, f32::max), high);
         }
     }
 }

@@ -59,8 +59,13 @@ pub(crate) struct Cut {
 impl Cut {
     /// Tiles of some four million voxels.
     pub(crate) fn small_tiles(self, shape: [usize; 3]) -> Vec<Tile> {
+        self.tiles_of_planes(shape, 1)
+    }
+
+    /// As [`Cut::small_tiles`], of voxels of which each becomes so many.
+    pub(crate) fn tiles_of_planes(self, shape: [usize; 3], n_planes: usize) -> Vec<Tile> {
         const VOXELS: u64 = 1 << 22;
-        self.tiles(shape, VOXELS.max(self.least(shape))).unwrap_or_default()
+        self.tiles(shape, (VOXELS / n_planes as u64).max(self.least(shape))).unwrap_or_default()
     }
 
     /// Tiles of at most `most` voxels with what is around them, such that few voxels are read twice; `None` if even the smallest are larger.

@@ -16,11 +16,12 @@ use self::regions::{ScratchRegions, cells, with_cores};
 pub use self::room::{Room, hartmann2020_bytes, whole_bytes};
 use self::sheets::{ScratchSheets, Seen, raw_sheets, seen, sheet_width, with_network};
 use crate::auto::Auto;
+use crate::ceiling::Histogram;
 use crate::confidence::{CellEvidence, Verdict};
 use crate::error::{Result, SegmentError};
 use crate::hartmann2020::finite_range;
 use crate::network::Boundary;
-use crate::refine::{FullGrid, refine_reach};
+use crate::refine::{FullGrid, refine_bytes, refine_reach};
 use crate::regions::Part;
 use crate::resample::{coarse_size, enlarged, factors_on, shrink};
 use crate::sheet::SheetScale;
@@ -173,7 +174,7 @@ fn range_of<T: TiledPixel>(image: &ScratchVolume<T>, room: &Room) -> Result<(f32
     Ok((low, high))
 }
 
-/// The image with blocks of `factors` voxels merged.
+/// The image with blocks of `factors` voxels merged, none brighter than its ceiling.
 fn shrunken<T: TiledPixel>(
     membrane: &ScratchVolume<T>,
     factors: [usize; 3],
@@ -184,9 +185,19 @@ fn shrunken<T: TiledPixel>(
     let image = room.scratch.volume(shape, coarse_size(size, factors)?)?;
     let per_block = factors.iter().product::<usize>() as u64;
     let bytes = per_block * size_of::<T>() as u64 + 4;
+    let mut histogram = Histogram::new();
     for tile in room.tiles(apart([1; 3]), shape, bytes, 0)? {
         let part = membrane.read(&enlarged(&tile.core, factors, full))?;
-        image.write(tile.from(), &shrink(&part, factors, Into::into)?)?;
+        let part = shrink(&part, factors, Into::into)?;
+        histogram.add(part.as_slice());
+        image.write(tile.from(), &part)?;
+    }
+    let ceiling = histogram.ceiling();
+    for tile in room.tiles(apart([1; 3]), shape, bytes, 0)? {
+        let part = image.read(&tile.core)?;
+        if part.as_slice().iter().any(|&value| value > ceiling) {
+            image.write(tile.from(), &part.map(|value| value.min(ceiling)))?;
+        }
     }
     Ok(image)
 }
@@ -216,10 +227,10 @@ impl<T: TiledPixel> Refine<'_, T> {
         has_core: &[bool],
         room: &Room,
     ) -> Result<(ScratchVolume<u32>, Moments)> {
-        // Cells, whether voxels are cores, and sheets; at the full grid the image, labels, levels, and the voxels that wait.
-        let per_voxel = 14 + self.factors.iter().product::<usize>() as u64 * Self::full_bytes();
         let (full, full_size) = grid(self.membrane);
         let (shape, size) = grid(&cells.regions);
+        // Cells, whether voxels are cores, and sheets.
+        let per_voxel = 14 + refine_bytes(size, self.factors, size_of::<T>());
         let labels = room.scratch.volume(full, full_size)?;
         let mut moments = vec![(0, [0; 3]); has_core.len() - 1];
         let cut = Cut { reach: refine_reach(size, self.factors, self.width_um), step: [1; 3] };
@@ -245,11 +256,6 @@ impl<T: TiledPixel> Refine<'_, T> {
             labels.write(from, &found)?;
         }
         Ok((labels, moments))
-    }
-
-    /// Bytes per voxel of the full grid.
-    fn full_bytes() -> u64 {
-        size_of::<T>() as u64 + 4 + 2 + 6
     }
 }
 
