@@ -186,8 +186,7 @@ mod tests {
     /// Of labels whose surfaces are known no better than they tell.
     fn fill(labels: &mut Volume<u32>, width_um: f64) {
         let cells = labels.map(|&label| u8::from(label > 0));
-        let planes = Planes::of(VoxelSize::from_um([1.0; 3]).unwrap());
-        fill_clefts(labels, &cells, planes, width_um, |_| 0).unwrap();
+        fill_clefts(labels, &cells, Planes::AS_TAKEN, width_um, |_| 0).unwrap();
     }
 
     /// By definition: a place of outside whose ball holds no cell keeps all voxels of its ball outside, places beyond the

@@ -15,6 +15,9 @@ use crate::error::Result;
 pub(crate) struct Planes(usize);
 
 impl Planes {
+    /// The planes of an image as they are.
+    pub(crate) const AS_TAKEN: Self = Self(1);
+
     /// As many as make voxels nearly as high as wide: an odd number, of which one lies in the middle, and at most 7.
     pub(crate) fn of(voxel_size: VoxelSize) -> Self {
         const ROUNDING: f64 = 1.01;

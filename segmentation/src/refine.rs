@@ -12,6 +12,7 @@ use crate::planes::Planes;
 use crate::resample::between;
 use crate::sheet::Sheets;
 use crate::stencil::{Direction, Stencils};
+use crate::strength::Width;
 use crate::tiles::{Cut, Tile};
 use crate::watershed::flood;
 
@@ -30,6 +31,8 @@ pub(crate) struct FullGrid<'a, T> {
     pub(crate) range: (f32, f32),
     /// How wide its sheets are.
     pub(crate) width_um: f64,
+    /// Planes in which borders are sought where no voxels are merged.
+    pub(crate) planes: Planes,
 }
 
 /// The sheets of a shrunken image.
@@ -43,6 +46,12 @@ impl From<Sheets> for SmallSheets {
     fn from(sheets: Sheets) -> Self {
         Self { evidence: Some(sheets.evidence), directions: sheets.directions }
     }
+}
+
+/// Planes in which borders are sought: those between the planes of an image tell something only where sheets are `clear`; else
+/// they add ways for the flood through noise.
+pub(crate) fn planes_for(voxel_size: VoxelSize, width: Width) -> Planes {
+    if width.is_clear { Planes::of(voxel_size) } else { Planes::AS_TAKEN }
 }
 
 impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
@@ -81,7 +90,7 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         mut labels: Volume<u32>,
         directions: &Volume<Direction>,
     ) -> Result<Volume<u32>> {
-        let planes = Planes::of(labels.voxel_size());
+        let planes = self.planes;
         let mut cells = labels.map(|_| 0_u8); // a bit for each plane
         let cut = Cut { reach: flood_reach(labels.voxel_size(), self.width_um), step: [1; 3] };
         for tile in cut.tiles_of_planes(labels.shape(), planes.n()) {
@@ -223,10 +232,10 @@ pub(crate) fn refine_reach(
 
 /// Bytes for each block of merged voxels while labels are found on the full grid, whose pixels have `pixel` bytes: labels, levels
 /// and the voxels that wait, of each voxel or each finer plane; of those also the image, and of voxels the bits.
-pub(crate) fn refine_bytes(voxel_size: VoxelSize, factors: [usize; 3], pixel: usize) -> u64 {
+pub(crate) fn refine_bytes(planes: Planes, factors: [usize; 3], pixel: usize) -> u64 {
     const FLOOD: usize = 4 + 2 + 6;
     let bytes = if factors == [1; 3] {
-        pixel + 1 + Planes::of(voxel_size).n() * (4 + FLOOD)
+        pixel + 1 + planes.n() * (4 + FLOOD)
     } else {
         factors.iter().product::<usize>() * (pixel + FLOOD)
     };
@@ -298,7 +307,13 @@ mod tests {
         let small = sized_volume([1, 1, 12], [[3; 6], [4; 6]].concat(), [1.0; 3]);
         let directions = small.map(|_| Direction::nearest([0.0, 0.0, 1.0]));
         let sheets = Sheets { evidence: small.map(|_| Evidence::new(1.0)), directions };
-        let grid = FullGrid { image: &image, factors: [1, 1, 4], range: (1.0, 9.0), width_um: 0.3 };
+        let grid = FullGrid {
+            image: &image,
+            factors: [1, 1, 4],
+            range: (1.0, 9.0),
+            width_um: 0.3,
+            planes: Planes::AS_TAKEN,
+        };
         let labels =
             grid.enlarge(small, sheets.into(), &[false, false, false, true, true]).unwrap();
         assert!(labels.as_slice().iter().all(|&label| label == 3 || label == 4));

@@ -188,20 +188,49 @@ impl Strength {
         self.squares / self.sum.max(f64::MIN_POSITIVE)
     }
 
-    /// How much stronger they are than what noise alone would give, in an image of `n_voxels`.
-    pub(crate) fn over_noise(&self, n_voxels: usize, noise_gain: f32) -> f64 {
-        self.mean() - (self.squared_roughness / n_voxels as f64).sqrt() * f64::from(noise_gain)
+    /// Against what noise alone would give, in an image of `n_voxels`.
+    pub(crate) fn contrast(&self, n_voxels: usize, noise_gain: f32) -> Contrast {
+        let roughness = (self.squared_roughness / n_voxels as f64).sqrt();
+        Contrast { sheets: self.mean(), noise: roughness * f64::from(noise_gain) }
+    }
+}
+
+/// How strong sheets are, and how strong noise alone would look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Contrast {
+    sheets: f64,
+    noise: f64,
+}
+
+impl Contrast {
+    /// How much stronger sheets are.
+    fn over_noise(self) -> f64 {
+        self.sheets - self.noise
     }
 }
 
 /// Sheets are sampled at every third voxel along each axis to choose their width.
 pub(crate) const WIDTH_STEP: usize = 3;
 
-/// The width (standard deviation in µm) at which an image's sheets stand out most over noise, of `widths_um` with how
+/// How an image shows its sheets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Width {
+    /// The standard deviation of their profile.
+    pub(crate) um: f64,
+    /// Whether they are so far above noise that their place is told by single voxels.
+    pub(crate) is_clear: bool,
+}
+
+/// The width at which an image's sheets stand out most over noise, of `widths_um` with how
 /// much they do; the first where none does.
-pub(crate) fn choose_width(widths_um: &[f64], over_noise: &[f64]) -> f64 {
+pub(crate) fn choose_width(widths_um: &[f64], contrasts: &[Contrast]) -> Width {
     const ENOUGH: f64 = 0.85; // of the best: narrow filters see finer cells
-    let best = over_noise.iter().copied().fold(0.0, f64::max);
-    let chosen = over_noise.iter().position(|&strength| strength >= ENOUGH * best).unwrap_or(0);
-    widths_um[chosen]
+    const CLEAR: f64 = 2.5; // times as strong as what noise alone would give
+    let over_noise = || contrasts.iter().map(|contrast| contrast.over_noise());
+    let best = over_noise().fold(0.0, f64::max);
+    let chosen = over_noise().position(|strength| strength >= ENOUGH * best).unwrap_or(0);
+    Width {
+        um: widths_um[chosen],
+        is_clear: contrasts[chosen].sheets >= CLEAR * contrasts[chosen].noise,
+    }
 }

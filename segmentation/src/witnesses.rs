@@ -10,12 +10,13 @@ use crate::error::Result;
 use crate::evidence::Evidence;
 use crate::hartmann2020::finite_range;
 use crate::network::{Boundary, Light, add_to, evened};
-use crate::refine::FullGrid;
+use crate::refine::{FullGrid, planes_for};
 use crate::resample::{Enlarged, coarse_size, divide, factors_up_to, over, put};
 use crate::sheet::{SheetFilter, SheetScale, Sheets, direction_reach, directions};
 use crate::shrunken::Shrunken;
 use crate::strength::{
-    CoarseSums, RawSheets, Strength, WIDTH_STEP, choose_width, coarse_factors, noise_gain, usual,
+    CoarseSums, RawSheets, Strength, WIDTH_STEP, Width, choose_width, coarse_factors, noise_gain,
+    usual,
 };
 use crate::tiles::Cut;
 use crate::zoom::{Zoom, squares};
@@ -50,14 +51,15 @@ where
     T: Copy + Into<f32> + Send + Sync,
 {
     let grid = Grid::of(membrane, params)?;
-    let width_um = grid.width_um;
+    let width = grid.width;
+    let (width_um, planes) = (width.um, planes_for(membrane.voxel_size(), width));
     let factors =
         if merges_more { factors_up_to(membrane, width_um) } else { grid.image.factors() };
     let image = grid.image_with(membrane, factors)?;
     let range = image.range()?;
     let sheets = sheets(&image, SheetScale::for_width(width_um), range)?;
     drop(image);
-    Ok((FullGrid { image: membrane, factors, range, width_um }, sheets))
+    Ok((FullGrid { image: membrane, factors, range, width_um, planes }, sheets))
 }
 
 /// `merges_more` as for sheets: the network is shown the image also from so far away.
@@ -70,7 +72,8 @@ fn by_network<'a, T>(
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    let Grid { image, width_um } = Grid::of(membrane, params)?;
+    let Grid { image, width } = Grid::of(membrane, params)?;
+    let (width_um, planes) = (width.um, planes_for(membrane.voxel_size(), width));
     let further = factors_up_to(membrane, width_um);
     let near = Zoom::near(image.grid().1)?;
     let (image, seen) = if merges_more && further != image.factors() {
@@ -92,7 +95,7 @@ where
         put(&mut sheets.directions, tile.from(), &found);
     }
     drop(learned);
-    Ok((FullGrid { image: membrane, factors, range, width_um }, sheets))
+    Ok((FullGrid { image: membrane, factors, range, width_um, planes }, sheets))
 }
 
 /// Of an image from near and from afar the one in which the network sees more boundaries, and what it sees.
@@ -154,8 +157,8 @@ pub(crate) fn width_cut(scale: SheetScale, voxel_size: VoxelSize) -> Cut {
 /// The image in which sheets are looked for.
 struct Grid<'a, T> {
     image: Shrunken<'a, T>,
-    /// How wide the image shows its sheets.
-    width_um: f64,
+    /// How the image shows its sheets.
+    width: Width,
 }
 
 impl<'a, T: Copy + Into<f32> + Send + Sync> Grid<'a, T> {
@@ -167,17 +170,17 @@ impl<'a, T: Copy + Into<f32> + Send + Sync> Grid<'a, T> {
         let (shape, voxel_size) = image.grid();
         let n_voxels = shape.iter().product();
         let widths_um = widths_um(params, voxel_size);
-        let over_noise = widths_um.map(|width_um| {
+        let contrasts = widths_um.map(|width_um| {
             let scale = SheetScale::for_width(width_um);
             let mut strength = Strength::default();
             for tile in width_cut(scale, voxel_size).small_tiles(shape) {
                 let core = tile.part().core;
                 image.with(&tile, |part| strength.add(part, &core, scale, WIDTH_STEP))?;
             }
-            Ok(strength.over_noise(n_voxels, noise_gain(voxel_size, scale)?))
+            Ok(strength.contrast(n_voxels, noise_gain(voxel_size, scale)?))
         });
-        let over_noise = over_noise.into_iter().collect::<Result<Vec<_>>>()?;
-        Ok(Self { width_um: choose_width(&widths_um, &over_noise), image })
+        let contrasts = contrasts.into_iter().collect::<Result<Vec<_>>>()?;
+        Ok(Self { width: choose_width(&widths_um, &contrasts), image })
     }
 
     /// The image of other merged voxels.

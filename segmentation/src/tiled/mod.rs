@@ -21,7 +21,8 @@ use crate::confidence::{CellEvidence, Verdict};
 use crate::error::{Result, SegmentError};
 use crate::hartmann2020::finite_range;
 use crate::network::Boundary;
-use crate::refine::{FullGrid, refine_bytes, refine_reach};
+use crate::planes::Planes;
+use crate::refine::{FullGrid, planes_for, refine_bytes, refine_reach};
 use crate::regions::Part;
 use crate::resample::{coarse_size, enlarged, factors_on, shrink};
 use crate::sheet::SheetScale;
@@ -73,7 +74,8 @@ pub fn auto_in_tiles<T: TiledPixel>(
     let full = membrane.shape();
     let usual = factors_on(grid(membrane), params.membrane_um);
     let near = Shrunken { image: shrunken(membrane, usual, room)?, factors: usual };
-    let width_um = sheet_width(&near.image, params, room)?;
+    let width = sheet_width(&near.image, params, room)?;
+    let (width_um, planes) = (width.um, planes_for(membrane.voxel_size(), width));
     let (Shrunken { image, factors }, seen) = match network {
         None => (further(membrane, near, width_um, room)?, None),
         Some(network) => {
@@ -91,7 +93,7 @@ pub fn auto_in_tiles<T: TiledPixel>(
     let (mut regions, cells) = cells(&sheets, full, width_um, params, room)?;
     regions.rename(&cells.names);
     let has_core = with_cores(&regions, cells.evidence.len(), room)?;
-    let refine = Refine { membrane, factors, range, width_um };
+    let refine = Refine { membrane, factors, range, width_um, planes };
     let (labels, moments) = refine.labels(&regions, &sheets, &has_core, room)?;
     Ok(TiledSegmentation { labels, evidence: cells.evidence, moments })
 }
@@ -216,6 +218,7 @@ struct Refine<'a, T> {
     factors: [usize; 3],
     range: (f32, f32),
     width_um: f64,
+    planes: Planes,
 }
 
 impl<T: TiledPixel> Refine<'_, T> {
@@ -230,7 +233,7 @@ impl<T: TiledPixel> Refine<'_, T> {
         let (full, full_size) = grid(self.membrane);
         let (shape, size) = grid(&cells.regions);
         // Cells, whether voxels are cores, and sheets.
-        let per_voxel = 14 + refine_bytes(size, self.factors, size_of::<T>());
+        let per_voxel = 14 + refine_bytes(self.planes, self.factors, size_of::<T>());
         let labels = room.scratch.volume(full, full_size)?;
         let mut moments = vec![(0, [0; 3]); has_core.len() - 1];
         let cut = Cut { reach: refine_reach(size, self.factors, self.width_um), step: [1; 3] };
@@ -241,6 +244,7 @@ impl<T: TiledPixel> Refine<'_, T> {
                 factors: self.factors,
                 range: self.range,
                 width_um: self.width_um,
+                planes: self.planes,
             };
             let found = grid.enlarge(
                 cells.read(&tile.around)?,

@@ -13,26 +13,28 @@ use crate::network::{self, Boundary, Light};
 use crate::resample::{Enlarged, coarse_size, divide, over, put};
 use crate::sheet::{SheetFilter, SheetScale, Sheets, direction_reach, directions};
 use crate::stencil::Direction;
-use crate::strength::{CoarseSums, RawSheets, Strength, WIDTH_STEP, choose_width, noise_gain};
+use crate::strength::{
+    CoarseSums, RawSheets, Strength, WIDTH_STEP, Width, choose_width, noise_gain,
+};
 use crate::tiles::{Cut, Tile};
 use crate::witnesses::{agree, even_out, usual_evidence, usual_factors, width_cut, widths_um};
 use crate::zoom::{Zoom, squares};
 
-/// How wide the image shows its sheets.
-pub(super) fn sheet_width(image: &ScratchVolume<f32>, params: &Auto, room: &Room) -> Result<f64> {
+/// How the image shows its sheets.
+pub(super) fn sheet_width(image: &ScratchVolume<f32>, params: &Auto, room: &Room) -> Result<Width> {
     const BYTES: u64 = 13; // the part, and both scales
     let (shape, size) = grid(image);
     let widths_um = widths_um(params, size);
-    let mut over_noise = Vec::new();
+    let mut contrasts = Vec::new();
     for width_um in widths_um {
         let scale = SheetScale::for_width(width_um);
         let mut strength = Strength::default();
         for tile in room.tiles(width_cut(scale, size), shape, BYTES, 0)? {
             strength.add(&image.read(&tile.around)?, &tile.part().core, scale, WIDTH_STEP)?;
         }
-        over_noise.push(strength.over_noise(image.n_voxels(), noise_gain(size, scale)?));
+        contrasts.push(strength.contrast(image.n_voxels(), noise_gain(size, scale)?));
     }
-    Ok(choose_width(&widths_um, &over_noise))
+    Ok(choose_width(&widths_um, &contrasts))
 }
 
 /// Sheets that wait on disk.
