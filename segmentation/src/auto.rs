@@ -17,7 +17,7 @@ use crate::joining::Image;
 use crate::network::Boundary;
 use crate::nuclei::{Nuclei, Rooms};
 use crate::pieces::Counts;
-use crate::refine::{FullGrid, SmallSheets, mark_cores};
+use crate::refine::{FullGrid, mark_cores};
 use crate::regions::{Part, Seams, minima};
 use crate::resample::shrink;
 use crate::segmentation::{Segmentation, Threshold, rename};
@@ -146,8 +146,8 @@ where
     T: Copy + Into<f32> + Send + Sync,
 {
     let (grid, sheets) = found(membrane, params, &Guides { network, nuclei: None })?;
-    let (labels, n_regions) = over_segment(&sheets, grid.width_um, None)?;
-    Ok((image_of(&labels, n_regions, &sheets, grid.width_um), labels, grid.factors))
+    let (labels, n_regions) = over_segment(&sheets, grid.width.um, None)?;
+    Ok((image_of(&labels, n_regions, &sheets, grid.width.um), labels, grid.factors))
 }
 
 /// The cells that sheets in the shrunken image enclose.
@@ -161,13 +161,10 @@ where
     T: Copy + Into<f32> + Send + Sync,
 {
     let rooms = with_walls(grid, &mut sheets, nuclei)?;
-    let (mut labels, n_regions) = over_segment(&sheets, grid.width_um, rooms.as_ref())?;
-    let image = image_of(&labels, n_regions, &sheets, grid.width_um);
+    let (mut labels, n_regions) = over_segment(&sheets, grid.width.um, rooms.as_ref())?;
+    let image = image_of(&labels, n_regions, &sheets, grid.width.um);
     let guide = rooms.map_or_else(Guide::default, |rooms| rooms.guide(&labels, n_regions));
-    let mut sheets = SmallSheets::from(sheets);
-    if grid.factors == [1; 3] {
-        sheets.evidence = None; // nobody asks, and memory is needed
-    }
+    let sheets = grid.borders().needed(sheets); // the rest is forgotten: memory is needed
     let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
     let cells = Cells::new(image, &guide, (grid.image.shape(), voxel_size), params)?;
     drop(guide);

@@ -7,7 +7,6 @@ use rayon::prelude::*;
 use crate::block::Block;
 use crate::clefts::{cleft_reach, fill_clefts};
 use crate::error::Result;
-use crate::evidence::Evidence;
 use crate::planes::Planes;
 use crate::resample::between;
 use crate::sheet::Sheets;
@@ -29,38 +28,60 @@ pub(crate) struct FullGrid<'a, T> {
     pub(crate) factors: [usize; 3],
     /// The least and the largest value of the shrunken image.
     pub(crate) range: (f32, f32),
-    /// How wide its sheets are.
-    pub(crate) width_um: f64,
-    /// Planes in which borders are sought where no voxels are merged.
-    pub(crate) planes: Planes,
+    /// How it shows its sheets.
+    pub(crate) width: Width,
 }
 
-/// The sheets of a shrunken image.
-pub(crate) struct SmallSheets {
-    /// Needed only where voxels were merged.
-    pub(crate) evidence: Option<Volume<Evidence>>,
-    directions: Volume<Direction>,
+/// Where borders are sought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Borders {
+    /// In the blocks of voxels that were merged.
+    InBlocks,
+    /// In planes that are made of those of an image, of which no voxels are merged.
+    InPlanes(Planes),
+    /// Nowhere else than where they are: no voxels are merged, and noise would lead a flood of brightness astray.
+    AsFound,
 }
 
-impl From<Sheets> for SmallSheets {
-    fn from(sheets: Sheets) -> Self {
-        Self { evidence: Some(sheets.evidence), directions: sheets.directions }
+impl Borders {
+    /// Those of an image whose voxels are so large.
+    pub(crate) fn of(factors: [usize; 3], voxel_size: VoxelSize, width: Width) -> Self {
+        match factors {
+            [1, 1, 1] if width.is_clear => Self::InPlanes(Planes::of(voxel_size)),
+            [1, 1, 1] => Self::AsFound,
+            _ => Self::InBlocks,
+        }
+    }
+
+    /// What is needed of sheets to find them.
+    pub(crate) fn needed(self, sheets: Sheets) -> SmallSheets {
+        match self {
+            Self::InBlocks => SmallSheets::InBlocks(sheets),
+            Self::InPlanes(planes) => SmallSheets::InPlanes(planes, sheets.directions),
+            Self::AsFound => SmallSheets::AsFound,
+        }
     }
 }
 
-/// Planes in which borders are sought: those between the planes of an image tell something only where sheets are `clear`; else
-/// they add ways for the flood through noise.
-pub(crate) fn planes_for(voxel_size: VoxelSize, width: Width) -> Planes {
-    if width.is_clear { Planes::of(voxel_size) } else { Planes::AS_TAKEN }
+/// What is needed of the sheets of a shrunken image, by where borders are sought.
+pub(crate) enum SmallSheets {
+    InBlocks(Sheets),
+    InPlanes(Planes, Volume<Direction>),
+    AsFound,
 }
 
 impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
+    /// Where its borders are sought.
+    pub(crate) fn borders(&self) -> Borders {
+        Borders::of(self.factors, self.image.voxel_size(), self.width)
+    }
+
     /// The labels (0 is background) of the shrunken image on the full grid.
     ///
     /// Where a block and all blocks around it have one label, so have their voxels. Elsewhere borders
     /// lie where the image is brightest, averaged along the `sheets` of the shrunken image: a flood
-    /// meets there. Where no voxels are merged they are coarse: borders are sought between their [`Planes`]. Nor do they show how
-    /// walls meet the surface of a tissue: clefts are filled.
+    /// meets there. Where no voxels are merged they are coarse: borders are sought between their [`Planes`], unless sheets are
+    /// too faint. Nor do such voxels show how walls meet the surface of a tissue: clefts are filled.
     ///
     /// `has_core` tells of each label whether it has such blocks anywhere ([`mark_cores`]): labels that have none are
     /// kept whole.
@@ -70,10 +91,19 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         sheets: SmallSheets,
         has_core: &[bool],
     ) -> Result<Volume<u32>> {
+        let sheets = match sheets {
+            SmallSheets::AsFound => {
+                let cells = small.map(|&label| u8::from(label > 0));
+                self.without_clefts(&mut small, &cells, Planes::AS_TAKEN)?;
+                return Ok(small);
+            }
+            SmallSheets::InPlanes(planes, directions) => {
+                keep_cores(&mut small, has_core);
+                return self.between_planes(small, planes, &directions);
+            }
+            SmallSheets::InBlocks(sheets) => sheets,
+        };
         keep_cores(&mut small, has_core);
-        if self.factors == [1; 3] {
-            return self.between_planes(small, &sheets.directions);
-        }
         let labels = self.enlarge_cores(&small)?;
         let levels = self.levels(self.image, &labels, |at| self.direction(&sheets, at))?;
         drop(sheets);
@@ -88,11 +118,11 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     fn between_planes(
         &self,
         mut labels: Volume<u32>,
+        planes: Planes,
         directions: &Volume<Direction>,
     ) -> Result<Volume<u32>> {
-        let planes = self.planes;
         let mut cells = labels.map(|_| 0_u8); // a bit for each plane
-        let cut = Cut { reach: flood_reach(labels.voxel_size(), self.width_um), step: [1; 3] };
+        let cut = Cut { reach: flood_reach(labels.voxel_size(), self.width.um), step: [1; 3] };
         for tile in cut.tiles_of_planes(labels.shape(), planes.n()) {
             let cores = tile.with(&labels, |part| {
                 planes.labels(&part.map(|&label| if label < FOUND { label } else { 0 }))
@@ -109,10 +139,20 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         if let Some(voxels) = labels.voxels_mut().as_slice_mut() {
             voxels.par_iter_mut().for_each(|label| *label = (*label % FOUND).saturating_sub(1));
         }
+        self.without_clefts(&mut labels, &cells, planes)?;
+        Ok(labels)
+    }
+
+    /// Fills the clefts of `cells`, whose surfaces are known in `planes`.
+    fn without_clefts(
+        &self,
+        labels: &mut Volume<u32>,
+        cells: &Volume<u8>,
+        planes: Planes,
+    ) -> Result<()> {
         let steps = self.steps();
         let level = |voxel| steps(self.image.voxels()[voxel].into());
-        fill_clefts(&mut labels, &cells, planes, self.width_um, level)?;
-        Ok(labels)
+        fill_clefts(labels, cells, planes, self.width.um, level)
     }
 
     fn enlarge_cores(&self, cores: &Volume<u32>) -> Result<Volume<u32>> {
@@ -139,7 +179,7 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     ) -> Result<Volume<u16>> {
         let shape = image.shape();
         let [_, n_y, n_x] = shape;
-        let stencils = Stencils::brightness(DISC_WIDTHS * self.width_um, image.voxel_size());
+        let stencils = Stencils::brightness(DISC_WIDTHS * self.width.um, image.voxel_size());
         let steps = self.steps();
         // Memory is taken only where levels are written.
         let mut levels = Volume::new(Array3::zeros(shape), image.voxel_size())?;
@@ -166,9 +206,8 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     }
 
     /// The direction across the strongest sheet of the blocks that a voxel lies between.
-    fn direction(&self, sheets: &SmallSheets, voxel: [usize; 3]) -> Direction {
+    fn direction(&self, sheets: &Sheets, voxel: [usize; 3]) -> Direction {
         let shape = sheets.directions.shape();
-        let Some(evidence) = &sheets.evidence else { return sheets.directions.voxels()[voxel] };
         let [z, y, x] = [0, 1, 2].map(|axis| {
             let (low, high, share) = between(voxel[axis], self.factors[axis], shape[axis]);
             if share > 0.0 { [low, high] } else { [low; 2] }
@@ -176,7 +215,7 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         let mut strongest = (f32::MIN, 0);
         for row in z.into_iter().flat_map(|z| y.map(|y| (z * shape[1] + y) * shape[2])) {
             for block in x.map(|x| row + x) {
-                let here = evidence.as_slice()[block].value();
+                let here = sheets.evidence.as_slice()[block].value();
                 if here > strongest.0 {
                     strongest = (here, block);
                 }
@@ -220,24 +259,25 @@ fn note_found(
 
 /// How many blocks (z, y, x) of merged voxels, of a size, away the furthest are that in practice count for a label on the full
 /// grid: those of the flood, and the clefts.
-pub(crate) fn refine_reach(
-    voxel_size: VoxelSize,
-    factors: [usize; 3],
-    width_um: f64,
-) -> [usize; 3] {
-    let clefts = if factors == [1; 3] { cleft_reach(voxel_size, width_um) } else { [0; 3] };
-    let flood = flood_reach(voxel_size, width_um);
-    [0, 1, 2].map(|axis| flood[axis] + clefts[axis])
+pub(crate) fn refine_reach(borders: Borders, voxel_size: VoxelSize, width_um: f64) -> [usize; 3] {
+    let flood = || flood_reach(voxel_size, width_um);
+    let clefts = || cleft_reach(voxel_size, width_um);
+    match borders {
+        Borders::InBlocks => flood(),
+        Borders::InPlanes(_) => [0, 1, 2].map(|axis| flood()[axis] + clefts()[axis]),
+        Borders::AsFound => clefts(),
+    }
 }
 
 /// Bytes for each block of merged voxels while labels are found on the full grid, whose pixels have `pixel` bytes: labels, levels
 /// and the voxels that wait, of each voxel or each finer plane; of those also the image, and of voxels the bits.
-pub(crate) fn refine_bytes(planes: Planes, factors: [usize; 3], pixel: usize) -> u64 {
+pub(crate) fn refine_bytes(borders: Borders, factors: [usize; 3], pixel: usize) -> u64 {
     const FLOOD: usize = 4 + 2 + 6;
-    let bytes = if factors == [1; 3] {
-        pixel + 1 + planes.n() * (4 + FLOOD)
-    } else {
-        factors.iter().product::<usize>() * (pixel + FLOOD)
+    let in_planes = |n: usize| pixel + 1 + n * (4 + FLOOD);
+    let bytes = match borders {
+        Borders::InBlocks => factors.iter().product::<usize>() * (pixel + FLOOD),
+        Borders::InPlanes(planes) => in_planes(planes.n()),
+        Borders::AsFound => in_planes(1), // while clefts are flooded
     };
     bytes as u64
 }
@@ -298,6 +338,7 @@ fn keep_cores(labels: &mut Volume<u32>, has_core: &[bool]) {
 mod tests {
     use super::*;
     use crate::block::whole;
+    use crate::evidence::Evidence;
     use crate::testing::sized_volume;
 
     /// Two cells with a border where the image is bright; a block is four voxels.
@@ -311,11 +352,10 @@ mod tests {
             image: &image,
             factors: [1, 1, 4],
             range: (1.0, 9.0),
-            width_um: 0.3,
-            planes: Planes::AS_TAKEN,
+            width: Width { um: 0.3, is_clear: true },
         };
-        let labels =
-            grid.enlarge(small, sheets.into(), &[false, false, false, true, true]).unwrap();
+        let sheets = SmallSheets::InBlocks(sheets);
+        let labels = grid.enlarge(small, sheets, &[false, false, false, true, true]).unwrap();
         assert!(labels.as_slice().iter().all(|&label| label == 3 || label == 4));
         labels.as_slice().iter().filter(|label| **label == 3).count()
     }
@@ -326,6 +366,22 @@ mod tests {
             let border = border_found(bright);
             assert!((bright..=bright + 1).contains(&border), "{bright}: {border}");
         }
+    }
+
+    #[test]
+    fn noise_moves_no_borders_of_faint_sheets() {
+        let noise = (0..10 * 12 * 14_u64).map(|n| (n * n * 2_654_435_761 >> 9 & 255) as u8);
+        let image = sized_volume([10, 12, 14], noise.collect(), [1.0, 0.5, 0.5]);
+        let mut small = image.map(|_| 1);
+        small.voxels_mut().slice_mut(s![.., .., 8..]).fill(2);
+        let width = Width { um: 0.6, is_clear: false };
+        let grid = FullGrid { image: &image, factors: [1; 3], range: (0.0, 255.0), width };
+        let sheets = Sheets {
+            evidence: small.map(|_| Evidence::new(1.0)),
+            directions: small.map(|_| Direction::nearest([0.0, 0.0, 1.0])),
+        };
+        let sheets = grid.borders().needed(sheets);
+        assert_eq!(grid.enlarge(small.clone(), sheets, &[false, true, true]).unwrap(), small);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::evidence::Evidence;
 use crate::hartmann2020::finite_range;
 use crate::network::{Boundary, Light, add_to, evened};
-use crate::refine::{FullGrid, planes_for};
+use crate::refine::FullGrid;
 use crate::resample::{Enlarged, coarse_size, divide, factors_up_to, over, put};
 use crate::sheet::{SheetFilter, SheetScale, Sheets, direction_reach, directions};
 use crate::shrunken::Shrunken;
@@ -52,14 +52,13 @@ where
 {
     let grid = Grid::of(membrane, params)?;
     let width = grid.width;
-    let (width_um, planes) = (width.um, planes_for(membrane.voxel_size(), width));
     let factors =
-        if merges_more { factors_up_to(membrane, width_um) } else { grid.image.factors() };
+        if merges_more { factors_up_to(membrane, width.um) } else { grid.image.factors() };
     let image = grid.image_with(membrane, factors)?;
     let range = image.range()?;
-    let sheets = sheets(&image, SheetScale::for_width(width_um), range)?;
+    let sheets = sheets(&image, SheetScale::for_width(width.um), range)?;
     drop(image);
-    Ok((FullGrid { image: membrane, factors, range, width_um, planes }, sheets))
+    Ok((FullGrid { image: membrane, factors, range, width }, sheets))
 }
 
 /// `merges_more` as for sheets: the network is shown the image also from so far away.
@@ -73,8 +72,7 @@ where
     T: Copy + Into<f32> + Send + Sync,
 {
     let Grid { image, width } = Grid::of(membrane, params)?;
-    let (width_um, planes) = (width.um, planes_for(membrane.voxel_size(), width));
-    let further = factors_up_to(membrane, width_um);
+    let further = factors_up_to(membrane, width.um);
     let near = Zoom::near(image.grid().1)?;
     let (image, seen) = if merges_more && further != image.factors() {
         clearest(image, near, Shrunken::new(membrane, further)?, network)?
@@ -83,7 +81,7 @@ where
         (image, seen)
     };
     let (factors, grid, range) = (image.factors(), image.grid(), image.range()?);
-    let scale = SheetScale::for_width(width_um);
+    let scale = SheetScale::for_width(width.um);
     let mut evidence = sheets(&image, scale, range)?.evidence;
     drop(image);
     let learned = Volume::new(evened(seen)?.into_voxels(), grid.1)?;
@@ -95,7 +93,7 @@ where
         put(&mut sheets.directions, tile.from(), &found);
     }
     drop(learned);
-    Ok((FullGrid { image: membrane, factors, range, width_um, planes }, sheets))
+    Ok((FullGrid { image: membrane, factors, range, width }, sheets))
 }
 
 /// Of an image from near and from afar the one in which the network sees more boundaries, and what it sees.

@@ -21,11 +21,11 @@ use crate::confidence::{CellEvidence, Verdict};
 use crate::error::{Result, SegmentError};
 use crate::hartmann2020::finite_range;
 use crate::network::Boundary;
-use crate::planes::Planes;
-use crate::refine::{FullGrid, planes_for, refine_bytes, refine_reach};
+use crate::refine::{Borders, FullGrid, refine_bytes, refine_reach};
 use crate::regions::Part;
 use crate::resample::{coarse_size, enlarged, factors_on, shrink};
 use crate::sheet::SheetScale;
+use crate::strength::Width;
 use crate::tiles::Cut;
 use crate::zoom::Zoom;
 
@@ -75,7 +75,7 @@ pub fn auto_in_tiles<T: TiledPixel>(
     let usual = factors_on(grid(membrane), params.membrane_um);
     let near = Shrunken { image: shrunken(membrane, usual, room)?, factors: usual };
     let width = sheet_width(&near.image, params, room)?;
-    let (width_um, planes) = (width.um, planes_for(membrane.voxel_size(), width));
+    let width_um = width.um;
     let (Shrunken { image, factors }, seen) = match network {
         None => (further(membrane, near, width_um, room)?, None),
         Some(network) => {
@@ -93,7 +93,7 @@ pub fn auto_in_tiles<T: TiledPixel>(
     let (mut regions, cells) = cells(&sheets, full, width_um, params, room)?;
     regions.rename(&cells.names);
     let has_core = with_cores(&regions, cells.evidence.len(), room)?;
-    let refine = Refine { membrane, factors, range, width_um, planes };
+    let refine = Refine { membrane, factors, range, width };
     let (labels, moments) = refine.labels(&regions, &sheets, &has_core, room)?;
     Ok(TiledSegmentation { labels, evidence: cells.evidence, moments })
 }
@@ -217,8 +217,7 @@ struct Refine<'a, T> {
     membrane: &'a ScratchVolume<T>,
     factors: [usize; 3],
     range: (f32, f32),
-    width_um: f64,
-    planes: Planes,
+    width: Width,
 }
 
 impl<T: TiledPixel> Refine<'_, T> {
@@ -233,22 +232,22 @@ impl<T: TiledPixel> Refine<'_, T> {
         let (full, full_size) = grid(self.membrane);
         let (shape, size) = grid(&cells.regions);
         // Cells, whether voxels are cores, and sheets.
-        let per_voxel = 14 + refine_bytes(self.planes, self.factors, size_of::<T>());
+        let borders = Borders::of(self.factors, full_size, self.width);
+        let per_voxel = 14 + refine_bytes(borders, self.factors, size_of::<T>());
         let labels = room.scratch.volume(full, full_size)?;
         let mut moments = vec![(0, [0; 3]); has_core.len() - 1];
-        let cut = Cut { reach: refine_reach(size, self.factors, self.width_um), step: [1; 3] };
+        let cut = Cut { reach: refine_reach(borders, size, self.width.um), step: [1; 3] };
         for tile in room.tiles(cut, shape, per_voxel, cells.held())? {
             let image = self.membrane.read(&enlarged(&tile.around, self.factors, full))?;
             let grid = FullGrid {
                 image: &image,
                 factors: self.factors,
                 range: self.range,
-                width_um: self.width_um,
-                planes: self.planes,
+                width: self.width,
             };
             let found = grid.enlarge(
                 cells.read(&tile.around)?,
-                sheets.read(&tile.around)?.into(),
+                borders.needed(sheets.read(&tile.around)?),
                 has_core,
             )?;
             drop(image);
