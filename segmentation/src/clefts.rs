@@ -8,8 +8,8 @@ use ndarray::{Array3, Axis, Slice, s};
 use primordia_data::{Volume, VoxelSize};
 use rayon::prelude::*;
 
+use crate::ball::within_ball;
 use crate::block::Block;
-use crate::distance::distance_um;
 use crate::error::Result;
 use crate::planes::Planes;
 use crate::tiles::Cut;
@@ -106,24 +106,24 @@ fn unreached(
     let margin = voxel_size.um().map(|side_um| (ball_um / side_um).ceil() as usize + 1);
     let moved = |axis: usize, from: usize, to: usize| from + margin[axis]..to + margin[axis];
     let shape = [n_z * planes.n(), n_y, n_x];
-    let mut outside = Array3::from_elem([0, 1, 2].map(|axis| shape[axis] + 2 * margin[axis]), true);
+    let mut in_cell =
+        Array3::from_elem([0, 1, 2].map(|axis| shape[axis] + 2 * margin[axis]), false);
     let within = [0, 1, 2].map(|axis| moved(axis, 0, shape[axis]));
-    let mut finer = outside.slice_mut(part(&within));
+    let mut finer = in_cell.slice_mut(part(&within));
     for (z, mut plane) in finer.outer_iter_mut().enumerate() {
         let bits = cells.voxels().index_axis(Axis(0), z / planes.n());
-        plane.zip_mut_with(&bits, |outside, &bits| *outside = !is_cell(bits, z % planes.n()));
+        plane.zip_mut_with(&bits, |in_cell, &bits| *in_cell = is_cell(bits, z % planes.n()));
     }
-    let to_cell_um = distance_um(&Volume::new(outside, voxel_size)?);
-    let no_ball = to_cell_um.map(|&um| f64::from(um) <= ball_um);
-    drop(to_cell_um);
-    let to_ball_um = distance_um(&no_ball);
+    let near_cell = within_ball(&Volume::new(in_cell, voxel_size)?, ball_um);
+    let reached = within_ball(&near_cell.map(|&is_near| !is_near), ball_um);
+    drop(near_cell);
     let [z, y, x] = core.clone();
     let core = [z.start * planes.n()..z.end * planes.n(), y, x];
     let core = [0, 1, 2].map(|axis| moved(axis, core[axis].start, core[axis].end));
-    let mut middles = to_ball_um.voxels().slice(part(&core));
+    let mut middles = reached.voxels().slice(part(&core));
     middles
         .slice_axis_inplace(Axis(0), Slice::from(planes.middle()..).step_by(planes.n() as isize));
-    Ok(Some(middles.mapv(|um| f64::from(um) > ball_um)))
+    Ok(Some(middles.mapv(|is_reached| !is_reached)))
 }
 
 /// The places around a voxel, the nearest first.

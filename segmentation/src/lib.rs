@@ -15,6 +15,7 @@ mod adam;
 pub mod asking;
 mod assignment;
 pub mod auto;
+mod ball;
 mod block;
 mod ceiling;
 mod cells;
