@@ -16,8 +16,10 @@ use super::predict::input;
 use super::target::boundaries;
 use super::unet::{INPUTS, Steps};
 use super::working_grid;
+use crate::block::whole;
 use crate::error::{Result, SegmentError};
 use crate::resample::{middles, shrink};
+use crate::shrunken::Shrunken;
 use crate::zoom::Zoom;
 
 /// Pictures that are in use at a time, each of another scene.
@@ -133,9 +135,10 @@ fn seen<T>(membrane: &Volume<f32>, on_its_grid: &Volume<T>) -> Result<(Volume<f3
     crate::hartmann2020::finite_range(membrane)?;
     membrane.check_same_grid(on_its_grid)?;
     let factors = working_grid(membrane);
-    let image = shrink(membrane, factors, |value| value)?;
-    let shown = Zoom::near(image.voxel_size())?.voxel_size();
-    Ok((standardised(&Volume::new(image.into_voxels(), shown)?)?, factors))
+    let image = Shrunken::new(membrane, factors)?;
+    let (shape, voxel_size) = image.grid();
+    let shown = Zoom::near(voxel_size)?.voxel_size();
+    Ok((standardised(&Volume::new(image.block(&whole(shape))?, shown)?)?, factors))
 }
 
 /// A picture and what is to be learned from it, on one grid.
@@ -339,6 +342,17 @@ mod tests {
 
     fn refused(scribbles: &Volume<u32>) -> SegmentError {
         Labelled::scribbled(&image(), scribbles).unwrap_err()
+    }
+
+    #[test]
+    fn how_bright_a_lump_is_does_not_matter() {
+        let with_lump = |brightness: f32| {
+            let mut voxels =
+                sized_volume([8, 40, 40], (0..12_800).map(|n| (n % 17) as f32).collect(), UM);
+            voxels.voxels_mut().slice_mut(ndarray::s![3..5, 20..24, 20..24]).fill(brightness);
+            seen(&voxels, &voxels).unwrap()
+        };
+        assert_eq!(with_lump(1e3), with_lump(1e6));
     }
 
     #[test]
