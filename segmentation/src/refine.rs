@@ -91,20 +91,27 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         sheets: SmallSheets,
         has_core: &[bool],
     ) -> Result<Volume<u32>> {
-        let sheets = match sheets {
-            SmallSheets::AsFound => {
-                let cells = small.map(|&label| u8::from(label > 0));
-                self.without_clefts(&mut small, &cells, Planes::AS_TAKEN)?;
-                return Ok(small);
+        match sheets {
+            SmallSheets::InBlocks(sheets) => {
+                keep_cores(&mut small, has_core);
+                self.in_blocks(small, sheets)
             }
             SmallSheets::InPlanes(planes, directions) => {
                 keep_cores(&mut small, has_core);
-                return self.between_planes(small, planes, &directions);
+                self.in_planes(small, planes, &directions)
             }
-            SmallSheets::InBlocks(sheets) => sheets,
-        };
-        keep_cores(&mut small, has_core);
-        let labels = self.enlarge_cores(&small)?;
+            SmallSheets::AsFound => {
+                let cells = small.map(|&label| u8::from(label > 0));
+                self.fill_clefts(&mut small, &cells, Planes::AS_TAKEN)?;
+                Ok(small)
+            }
+        }
+    }
+
+    /// Labels of voxels from those + 1 of the cores of merged ones.
+    fn in_blocks(&self, cores: Volume<u32>, sheets: Sheets) -> Result<Volume<u32>> {
+        let labels = self.enlarge_cores(&cores)?;
+        drop(cores);
         let levels = self.levels(self.image, &labels, |at| self.direction(&sheets, at))?;
         drop(sheets);
         let mut labels = flood(levels, labels)?;
@@ -115,7 +122,7 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     }
 
     /// Labels from those + 1 of their cores, on the same grid.
-    fn between_planes(
+    fn in_planes(
         &self,
         mut labels: Volume<u32>,
         planes: Planes,
@@ -139,12 +146,12 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         if let Some(voxels) = labels.voxels_mut().as_slice_mut() {
             voxels.par_iter_mut().for_each(|label| *label = (*label % FOUND).saturating_sub(1));
         }
-        self.without_clefts(&mut labels, &cells, planes)?;
+        self.fill_clefts(&mut labels, &cells, planes)?;
         Ok(labels)
     }
 
     /// Fills the clefts of `cells`, whose surfaces are known in `planes`.
-    fn without_clefts(
+    fn fill_clefts(
         &self,
         labels: &mut Volume<u32>,
         cells: &Volume<u8>,
