@@ -283,11 +283,11 @@ mod tests {
     /// What floods do not see beyond their tiles changes single voxels.
     const SAME: f64 = 0.002;
 
-    fn tissue(voxel_um: [f64; 3]) -> Volume<u16> {
+    fn tissue(optics: fn(VoxelSize) -> Optics, voxel_um: [f64; 3]) -> Volume<u16> {
         let voxel_size = VoxelSize::from_um(voxel_um).unwrap();
         let params = PhantomParams {
             tissue: TissueParams { n_cells: 30, ..TissueParams::default() },
-            optics: Optics::dim(voxel_size),
+            optics: optics(voxel_size),
             ..PhantomParams::default()
         };
         phantom::specimen(&params, 4).unwrap().membrane
@@ -318,8 +318,14 @@ mod tests {
 
     #[test]
     fn labels_found_in_tiles_are_those_of_the_whole() {
-        for voxel_um in [[1.0, 0.45, 0.45], [0.5, 0.2, 0.2]] {
-            let (tiled, whole) = in_tiles_and_whole(&tissue(voxel_um));
+        // Borders in planes, as found, and in blocks of voxels.
+        let all: [(fn(VoxelSize) -> Optics, [f64; 3]); 3] = [
+            (Optics::dim, [1.0, 0.45, 0.45]),
+            (Optics::very_dim, [1.0, 0.45, 0.45]),
+            (Optics::dim, [0.5, 0.2, 0.2]),
+        ];
+        for (optics, voxel_um) in all {
+            let (tiled, whole) = in_tiles_and_whole(&tissue(optics, voxel_um));
             let scores = crate::score(&tiled, &whole).unwrap();
             assert_eq!(scores.n_cells, scores.n_true);
             assert!(scores.adapted_rand_error <= SAME, "{scores:?}");
