@@ -70,7 +70,7 @@ fn main() {
             let numbers = [e.around, e.weakest, e.inside, e.most_joined, e.least_parted];
             let numbers = [&numbers[..], &[e.relative_volume, e.border_share, cell.iou]];
             let numbers: Vec<String> = numbers.concat().iter().map(f64::to_string).collect();
-            let _ = writeln!(table, "{},{},{}", scene.name, scene.um[0], numbers.join(","));
+            let _ = writeln!(table, "\"{}\",{},{}", scene.name, scene.um[0], numbers.join(","));
         }
         all.extend(cells);
     }
