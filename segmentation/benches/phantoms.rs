@@ -58,7 +58,7 @@ fn main() {
     );
     let mut all = Vec::new();
     let mut table = String::from(
-        "optics,voxel_um,around,weakest,most_joined,least_parted,relative_volume,border_share,iou\n",
+        "optics,voxel_um,around,weakest,inside,most_joined,least_parted,relative_volume,border_share,iou\n",
     );
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     for scene in
@@ -67,7 +67,7 @@ fn main() {
         let cells = race(scene, first, method, &network);
         for cell in &cells {
             let e = cell.evidence;
-            let numbers = [e.around, e.weakest, e.most_joined, e.least_parted];
+            let numbers = [e.around, e.weakest, e.inside, e.most_joined, e.least_parted];
             let numbers = [&numbers[..], &[e.relative_volume, e.border_share, cell.iou]];
             let numbers: Vec<String> = numbers.concat().iter().map(f64::to_string).collect();
             let _ = writeln!(table, "\"{}\",{},{}", scene.name, scene.um[0], numbers.join(","));

@@ -64,7 +64,7 @@ impl Cells {
         let joined = graph.grouped(&merged.groups, merged.n_groups());
         let extent = Extent::new(&merged, &image.pieces, &joined);
         let nuclei = guide.grouped(&merged.groups, merged.n_groups());
-        let seen = evidence_of(&joined, &nuclei, assumed);
+        let seen = evidence_of(graph, &merged, &joined, &nuclei, assumed);
         let doubts = joining.doubts(&image, guide, usual_um3, &merged.groups, &joined);
         let mut is_cell: Vec<bool> = (0..merged.n_groups())
             .map(|group| {
@@ -134,9 +134,22 @@ pub(crate) fn usual_um3(merged: &Merged, image: &Image, guide: &Guide<'_>, least
 }
 
 /// What the faces of each group say; `joined` is the graph of the groups, `nuclei` which they hold.
-fn evidence_of(joined: &RegionGraph, nuclei: &Guide<'_>, assumed: Face) -> Vec<CellEvidence> {
-    let n_groups = joined.n_regions();
-    let mut around = vec![Face::default(); n_groups];
+fn evidence_of(
+    graph: &RegionGraph,
+    merged: &Merged,
+    joined: &RegionGraph,
+    nuclei: &Guide<'_>,
+    assumed: Face,
+) -> Vec<CellEvidence> {
+    let n_groups = merged.n_groups();
+    let (mut around, mut inside) =
+        (vec![Face::default(); n_groups], vec![Face::default(); n_groups]);
+    for (a, b, face) in graph.faces() {
+        let (a, b) = (merged.groups[a as usize] as usize, merged.groups[b as usize] as usize);
+        if a == b {
+            inside[a] = inside[a].with(face);
+        }
+    }
     let mut weakest = vec![f64::INFINITY; n_groups];
     for (a, b, face) in joined.faces() {
         let face = nuclei.seen((a, b, face));
@@ -149,6 +162,7 @@ fn evidence_of(joined: &RegionGraph, nuclei: &Guide<'_>, assumed: Face) -> Vec<C
         .map(|group| CellEvidence {
             around: around[group].with(assumed).mean(),
             weakest: weakest[group].min(1.0),
+            inside: inside[group].evidence() / inside[group].area_um2().max(assumed.area_um2()),
             ..CellEvidence::default()
         })
         .collect()

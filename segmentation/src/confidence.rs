@@ -16,6 +16,8 @@ pub struct CellEvidence {
     pub most_joined: f64,
     /// The lowest probability that it and a neighbour are two cells.
     pub least_parted: f64,
+    /// Over all faces between pieces of the cell.
+    pub inside: f64,
     /// The cell's volume as a share of the usual.
     pub relative_volume: f64,
     /// The share of the cell's surface that is the border of the image.
@@ -26,17 +28,18 @@ impl CellEvidence {
     /// The probability that this is one whole cell: that it overlaps with a true one by an
     /// intersection over union of at least 0.5.
     ///
-    /// A logistic regression on 9,364 cells of 40 phantoms, from clean ones to the edge of sight, of five voxel sizes, some
-    /// under skin or much bent, found by sheets alone and with the network; `training/confidence.py` makes one from the
-    /// tables that the benchmark `phantoms` writes.
+    /// A logistic regression on 5,629 cells of 24 phantoms, from clean ones to the edge of sight, of three voxel
+    /// sizes, found by sheets alone and with the network; `training/confidence.py` makes one from the tables that the
+    /// benchmark `phantoms` writes.
     pub fn probability(&self) -> f64 {
         let log_volume = self.relative_volume.max(1e-3).ln();
-        let logit = -0.764 + 1.910 * self.around + 0.198 * self.weakest
-            - 0.358 * log_odds(self.most_joined)
-            - 0.793 * log_odds(1.0 - self.least_parted)
-            - 4.797 * log_volume.max(0.0)
-            - 4.311 * (-log_volume).max(0.0)
-            - 0.072 * self.border_share;
+        let logit = -1.953 + 1.718 * self.around + 5.272 * self.weakest
+            - 1.025 * self.inside
+            - 0.285 * log_odds(self.most_joined)
+            - 0.767 * log_odds(1.0 - self.least_parted)
+            - 2.144 * log_volume.max(0.0)
+            - 3.424 * (-log_volume).max(0.0)
+            - 0.016 * self.border_share;
         1.0 / (1.0 + (-logit).exp())
     }
 }
@@ -175,6 +178,7 @@ mod tests {
             CellEvidence { weakest: 0.3, ..sound() },
             CellEvidence { most_joined: 0.45, ..sound() },
             CellEvidence { least_parted: 0.6, ..sound() },
+            CellEvidence { inside: 0.2, ..sound() },
             CellEvidence { relative_volume: 2.0, ..sound() },
             CellEvidence { relative_volume: 0.2, ..sound() },
             CellEvidence { border_share: 0.5, ..sound() },

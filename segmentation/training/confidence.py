@@ -15,7 +15,7 @@ import sys
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-FACES = ["around", "weakest"]
+FACES = ["around", "weakest", "inside"]
 NAMES = [*FACES, "doubt of joining", "doubt of parting", "log larger", "log smaller", "border_share"]
 
 
