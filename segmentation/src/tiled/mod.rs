@@ -283,7 +283,9 @@ mod tests {
     /// What floods do not see beyond their tiles changes single voxels.
     const SAME: f64 = 0.002;
 
-    fn tissue(optics: fn(VoxelSize) -> Optics, voxel_um: [f64; 3]) -> Volume<u16> {
+    type Preset = fn(VoxelSize) -> Optics;
+
+    fn tissue(optics: Preset, voxel_um: [f64; 3]) -> Volume<u16> {
         let voxel_size = VoxelSize::from_um(voxel_um).unwrap();
         let params = PhantomParams {
             tissue: TissueParams { n_cells: 30, ..TissueParams::default() },
@@ -319,7 +321,7 @@ mod tests {
     #[test]
     fn labels_found_in_tiles_are_those_of_the_whole() {
         // Borders in planes, as found, and in blocks of voxels.
-        let all: [(fn(VoxelSize) -> Optics, [f64; 3]); 3] = [
+        let all: [(Preset, [f64; 3]); 3] = [
             (Optics::dim, [1.0, 0.45, 0.45]),
             (Optics::very_dim, [1.0, 0.45, 0.45]),
             (Optics::dim, [0.5, 0.2, 0.2]),
