@@ -54,9 +54,11 @@ impl Planes {
             let away = (plane as f32 - self.middle() as f32) / self.0 as f32;
             let spline =
                 [0.5 * (0.5 - away).powi(2), 0.75 - away * away, 0.5 * (0.5 + away).powi(2)];
-            for (z, weight) in [z.saturating_sub(1), z, (z + 1).min(last)].into_iter().zip(spline) {
-                let values = image.voxels().index_axis(Axis(0), z);
-                out.iter_mut().zip(values).for_each(|(out, &value)| *out += weight * value.into());
+            let [before, here, after] = [z.saturating_sub(1), z, (z + 1).min(last)]
+                .map(|z| &image.as_slice()[z * out.len()..][..out.len()]);
+            for (at, out) in out.iter_mut().enumerate() {
+                let values = [before[at], here[at], after[at]].map(Into::into);
+                *out = values.into_iter().zip(spline).map(|(value, weight)| weight * value).sum();
             }
         })
     }

@@ -32,17 +32,23 @@ pub(crate) fn shrink<T: Copy + Sync>(
     let small = [0, 1, 2].map(|axis| shape[axis].div_ceil(factors[axis]));
     let size = coarse_size(volume.voxel_size(), factors)?;
     let voxels = volume.as_slice();
+    let mean = |block: &[T]| {
+        block.iter().map(|&value| of(value)).sum::<f32>() / block.len() as f32
+    };
     let mut out = vec![0.0; small.iter().product()];
     out.par_chunks_mut(small[2]).enumerate().for_each(|(row, out)| {
         let (z, y) = (row / small[1] * factors[0], row % small[1] * factors[1]);
         let (z_end, y_end) = ((z + factors[0]).min(shape[0]), (y + factors[1]).min(shape[1]));
-        for z in z..z_end {
-            for y in y..y_end {
-                let row = &voxels[(z * shape[1] + y) * shape[2]..][..shape[2]];
-                for (out, block) in out.iter_mut().zip(row.chunks(factors[2])) {
-                    *out += block.iter().map(|&value| of(value)).sum::<f32>() / block.len() as f32;
-                }
-            }
+        let mut rows = (z..z_end).flat_map(|z| (y..y_end).map(move |y| (z, y))).map(|(z, y)| {
+            let row = &voxels[(z * shape[1] + y) * shape[2]..][..shape[2]];
+            row.chunks(factors[2]).map(mean)
+        });
+        // Memory that is read before it is written is given twice by the system.
+        if let Some(first) = rows.next() {
+            out.iter_mut().zip(first).for_each(|(out, mean)| *out = mean);
+        }
+        for row in rows {
+            out.iter_mut().zip(row).for_each(|(out, mean)| *out += mean);
         }
         let n_rows = ((z_end - z) * (y_end - y)) as f32;
         for out in out {

@@ -196,6 +196,30 @@ fn claims(shore: &[u32], grid: &Grid, taken: &Taken) -> Vec<Claim> {
     claims
 }
 
+/// A voxel that the flood has just reached.
+#[derive(Clone, Copy)]
+struct Reached {
+    voxel: u32,
+    level: u32,
+}
+
+/// Labels voxels that were free. Their levels, and the labels beside them, are read first, all at once: they are far
+/// from one another in memory, and none need wait for what becomes of the one before.
+fn reached(claims: &[Claim], labels: &[AtomicU32]) -> Vec<Reached> {
+    let at = |voxel: u32| &labels[voxel as usize];
+    let read = claims
+        .iter()
+        .map(|claim| (at(claim.near.voxel).load(Relaxed) - FREE, at(claim.from).load(Relaxed)));
+    let read: Vec<(u32, u32)> = read.collect();
+    let pairs = claims.iter().zip(read);
+    pairs
+        .map(|(claim, (level, label))| {
+            at(claim.near.voxel).store(label, Relaxed);
+            Reached { voxel: claim.near.voxel, level }
+        })
+        .collect()
+}
+
 /// The voxels that wait for the water, by level, each level in the order of coming.
 #[derive(Default)]
 struct Waiting {
@@ -219,50 +243,19 @@ impl Waiting {
 
     /// Goes one step on from a shore, or from a part of it; those before have been gone on from.
     fn spread(&mut self, shore: &[u32], labels: &[AtomicU32], taken: &mut Taken, grid: &Grid) {
-        if shore.len() < WORTH_SHARING {
+        let reached: Vec<Vec<Reached>> = if shore.len() < WORTH_SHARING {
             let mut claims = claims(shore, grid, taken);
             claims.retain(|claim| taken.take(claim.near));
-            return self.reach(&claims, labels);
-        }
-        let mut claims: Vec<Vec<Claim>> =
-            shore.par_chunks(SHARE).map(|shore| claims(shore, grid, taken)).collect();
-        for claims in &mut claims {
-            claims.retain(|claim| taken.take(claim.near)); // in the order of the shore: the first gets it
-        }
-        let water = self.water;
-        let reached: Vec<Self> = claims
-            .into_par_iter()
-            .map(|claims| {
-                let mut reached = Self { water, ..Self::default() };
-                reached.reach(&claims, labels);
-                reached
-            })
-            .collect();
-        reached.into_iter().for_each(|reached| self.append(reached));
-    }
-
-    /// Labels voxels that were free. Their levels, and the labels beside them, are read first, all at once: they are far
-    /// from one another in memory, and none need wait for what becomes of the one before.
-    fn reach(&mut self, claims: &[Claim], labels: &[AtomicU32]) {
-        let at = |voxel: u32| &labels[voxel as usize];
-        let read = claims
-            .iter()
-            .map(|claim| (at(claim.near.voxel).load(Relaxed) - FREE, at(claim.from).load(Relaxed)));
-        let read: Vec<(u32, u32)> = read.collect();
-        for (claim, (level, label)) in claims.iter().zip(read) {
-            at(claim.near.voxel).store(label, Relaxed);
-            self.add(claim.near.voxel, level);
-        }
-    }
-
-    /// Appends what came later.
-    fn append(&mut self, later: Self) {
-        if later.levels.len() > self.levels.len() {
-            self.levels.resize_with(later.levels.len(), Vec::new);
-        }
-        for (level, later) in self.levels.iter_mut().zip(later.levels) {
-            level.extend(later);
-        }
+            vec![reached(&claims, labels)]
+        } else {
+            let mut claims: Vec<Vec<Claim>> =
+                shore.par_chunks(SHARE).map(|shore| claims(shore, grid, taken)).collect();
+            for claims in &mut claims {
+                claims.retain(|claim| taken.take(claim.near)); // in the order of the shore: the first gets it
+            }
+            claims.into_par_iter().map(|claims| reached(&claims, labels)).collect()
+        };
+        reached.into_iter().flatten().for_each(|Reached { voxel, level }| self.add(voxel, level));
     }
 
     fn next_shore(&mut self) -> Option<Vec<u32>> {
