@@ -130,8 +130,8 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
     ) -> Result<Volume<u32>> {
         let mut cells = labels.map(|_| 0_u8); // a bit for each plane
         let cut = Cut { reach: flood_reach(labels.voxel_size(), self.width.um), step: [1; 3] };
-        for tile in cut.tiles_of_planes(labels.shape(), planes.n()) {
-            let cores = tile.with(&labels, |part| {
+        let found = |tile: &Tile, labels: &Volume<u32>| {
+            let cores = tile.with(labels, |part| {
                 planes.labels(&part.map(|&label| if label < FOUND { label } else { 0 }))
             })?;
             let image = tile.with(self.image, |part| planes.image(part))?;
@@ -141,7 +141,17 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
             };
             let levels = self.levels(&image, &cores, direction)?;
             drop(image);
-            note_found(&flood(levels, cores)?, planes, &tile, &mut labels, &mut cells);
+            flood(levels, cores)
+        };
+        // Side by side, since a flood on so many levels is for one thread; more of them where they count less for memory.
+        let at_a_time = (labels.as_slice().len() >> 24).max(2);
+        let tiles = cut.tiles_of_planes(labels.shape(), planes.n() * 2);
+        for tiles in tiles.chunks(at_a_time) {
+            let all: Vec<Volume<u32>> =
+                tiles.par_iter().map(|tile| found(tile, &labels)).collect::<Result<_>>()?;
+            for (tile, found) in tiles.iter().zip(&all) {
+                note_found(found, planes, tile, &mut labels, &mut cells);
+            }
         }
         if let Some(voxels) = labels.voxels_mut().as_slice_mut() {
             voxels.par_iter_mut().for_each(|label| *label = (*label % FOUND).saturating_sub(1));

@@ -32,9 +32,7 @@ pub(crate) fn shrink<T: Copy + Sync>(
     let small = [0, 1, 2].map(|axis| shape[axis].div_ceil(factors[axis]));
     let size = coarse_size(volume.voxel_size(), factors)?;
     let voxels = volume.as_slice();
-    let mean = |block: &[T]| {
-        block.iter().map(|&value| of(value)).sum::<f32>() / block.len() as f32
-    };
+    let mean = |block: &[T]| block.iter().map(|&value| of(value)).sum::<f32>() / block.len() as f32;
     let mut out = vec![0.0; small.iter().product()];
     out.par_chunks_mut(small[2]).enumerate().for_each(|(row, out)| {
         let (z, y) = (row / small[1] * factors[0], row % small[1] * factors[1]);

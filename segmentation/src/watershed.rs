@@ -101,9 +101,11 @@ impl Flood {
         let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
         let (voxels, _) = labels.into_voxels().into_raw_vec_and_offset();
         let labels: Vec<AtomicU32> = voxels.into_iter().map(AtomicU32::new).collect();
+        let mut rooms: Vec<Room> = Vec::new();
+        rooms.resize_with(AT_A_TIME / SHARE, Room::default);
         while let Some(shore) = waiting.next_shore() {
             let parts = shore.chunks(AT_A_TIME);
-            parts.for_each(|part| waiting.spread(part, &labels, &mut taken, &grid));
+            parts.for_each(|part| waiting.spread(part, &labels, &mut taken, &grid, &mut rooms));
         }
         let mut voxels: Vec<u32> = labels.into_iter().map(AtomicU32::into_inner).collect();
         let dry = voxels.par_iter_mut().filter(|label| **label >= FREE);
@@ -180,44 +182,48 @@ struct Claim {
     from: u32,
 }
 
-/// The free neighbours of some of the shore, each as often as it has one there.
-fn claims(shore: &[u32], grid: &Grid, taken: &Taken) -> Vec<Claim> {
-    let mut claims = Vec::with_capacity(shore.len());
-    for &from in shore {
-        let near = grid.neighbours(from);
-        // Asked all before the first is acted on: what is free cannot be foreseen, and guesses of the processor cost.
-        let free = |place: usize| u32::from(taken.is_free(near[place])) << place;
-        let mut free = (0..near.len()).fold(0, |all, place| all | free(place));
-        while free > 0 {
-            claims.push(Claim { near: near[free.trailing_zeros() as usize], from });
-            free &= free - 1;
+/// What some voxels of a shore claim and then reach: kept from shore to shore, as there are many.
+#[derive(Default)]
+struct Room {
+    claims: Vec<Claim>,
+    /// Voxels and their levels.
+    reached: Vec<(u32, u32)>,
+}
+
+impl Room {
+    /// Claims the free neighbours of some of the shore, each as often as it has one there.
+    fn claim(&mut self, shore: &[u32], grid: &Grid, taken: &Taken) {
+        self.claims.clear();
+        for &from in shore {
+            let near = grid.neighbours(from);
+            // Asked all before the first is acted on: what is free cannot be foreseen, and guesses of the processor cost.
+            let free = |place: usize| u32::from(taken.is_free(near[place])) << place;
+            let mut free = (0..near.len()).fold(0, |all, place| all | free(place));
+            while free > 0 {
+                self.claims.push(Claim { near: near[free.trailing_zeros() as usize], from });
+                free &= free - 1;
+            }
         }
     }
-    claims
-}
 
-/// A voxel that the flood has just reached.
-#[derive(Clone, Copy)]
-struct Reached {
-    voxel: u32,
-    level: u32,
-}
+    /// Takes what is claimed and still free: of several claims the first gets it.
+    fn take(&mut self, taken: &mut Taken) {
+        self.claims.retain(|claim| taken.take(claim.near));
+    }
 
-/// Labels voxels that were free. Their levels, and the labels beside them, are read first, all at once: they are far
-/// from one another in memory, and none need wait for what becomes of the one before.
-fn reached(claims: &[Claim], labels: &[AtomicU32]) -> Vec<Reached> {
-    let at = |voxel: u32| &labels[voxel as usize];
-    let read = claims
-        .iter()
-        .map(|claim| (at(claim.near.voxel).load(Relaxed) - FREE, at(claim.from).load(Relaxed)));
-    let read: Vec<(u32, u32)> = read.collect();
-    let pairs = claims.iter().zip(read);
-    pairs
-        .map(|(claim, (level, label))| {
-            at(claim.near.voxel).store(label, Relaxed);
-            Reached { voxel: claim.near.voxel, level }
-        })
-        .collect()
+    /// Labels the voxels that it took. Their levels, and the labels beside them, are read first, all at once: they are far
+    /// from one another in memory, and none need wait for what becomes of the one before.
+    fn reach(&mut self, labels: &[AtomicU32]) {
+        let at = |voxel: u32| labels[voxel as usize].load(Relaxed);
+        let read = self.claims.iter().map(|claim| (at(claim.near.voxel) - FREE, at(claim.from)));
+        self.reached.clear();
+        self.reached.extend(read);
+        for (claim, reached) in self.claims.iter().zip(&mut self.reached) {
+            let (level, label) = *reached;
+            labels[claim.near.voxel as usize].store(label, Relaxed);
+            *reached = (claim.near.voxel, level);
+        }
+    }
 }
 
 /// The voxels that wait for the water, by level, each level in the order of coming.
@@ -242,20 +248,31 @@ impl Waiting {
     }
 
     /// Goes one step on from a shore, or from a part of it; those before have been gone on from.
-    fn spread(&mut self, shore: &[u32], labels: &[AtomicU32], taken: &mut Taken, grid: &Grid) {
-        let reached: Vec<Vec<Reached>> = if shore.len() < WORTH_SHARING {
-            let mut claims = claims(shore, grid, taken);
-            claims.retain(|claim| taken.take(claim.near));
-            vec![reached(&claims, labels)]
+    fn spread(
+        &mut self,
+        shore: &[u32],
+        labels: &[AtomicU32],
+        taken: &mut Taken,
+        grid: &Grid,
+        rooms: &mut [Room],
+    ) {
+        let rooms = if shore.len() < WORTH_SHARING {
+            let room = &mut rooms[..1];
+            room[0].claim(shore, grid, taken);
+            room[0].take(taken);
+            room[0].reach(labels);
+            room
         } else {
-            let mut claims: Vec<Vec<Claim>> =
-                shore.par_chunks(SHARE).map(|shore| claims(shore, grid, taken)).collect();
-            for claims in &mut claims {
-                claims.retain(|claim| taken.take(claim.near)); // in the order of the shore: the first gets it
-            }
-            claims.into_par_iter().map(|claims| reached(&claims, labels)).collect()
+            let rooms = &mut rooms[..shore.len().div_ceil(SHARE)];
+            let shares = rooms.par_iter_mut().zip(shore.par_chunks(SHARE));
+            shares.for_each(|(room, shore)| room.claim(shore, grid, taken));
+            rooms.iter_mut().for_each(|room| room.take(taken)); // in the order of the shore
+            rooms.par_iter_mut().for_each(|room| room.reach(labels));
+            rooms
         };
-        reached.into_iter().flatten().for_each(|Reached { voxel, level }| self.add(voxel, level));
+        for &(voxel, level) in rooms.iter().flat_map(|room| &room.reached) {
+            self.add(voxel, level);
+        }
     }
 
     fn next_shore(&mut self) -> Option<Vec<u32>> {
