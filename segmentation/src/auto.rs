@@ -164,7 +164,7 @@ where
     let (mut labels, n_regions) = over_segment(&sheets, grid.width.um, rooms.as_ref())?;
     let image = image_of(&labels, n_regions, &sheets, grid.width.um);
     let guide = rooms.map_or_else(Guide::default, |rooms| rooms.guide(&labels, n_regions));
-    let sheets = grid.borders().needed(sheets); // the rest is forgotten: memory is needed
+    let sheets = grid.borders().needed(|| Ok(sheets))?; // the rest is forgotten: memory is needed
     let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
     let cells = Cells::new(image, &guide, (grid.image.shape(), voxel_size), params)?;
     drop(guide);

@@ -53,13 +53,13 @@ impl Borders {
         }
     }
 
-    /// What is needed of sheets to find them.
-    pub(crate) fn needed(self, sheets: Sheets) -> SmallSheets {
-        match self {
-            Self::InBlocks => SmallSheets::InBlocks(sheets),
-            Self::InPlanes(planes) => SmallSheets::InPlanes(planes, sheets.directions),
+    /// What is needed to find them of sheets, which are read if any are.
+    pub(crate) fn needed(self, sheets: impl FnOnce() -> Result<Sheets>) -> Result<SmallSheets> {
+        Ok(match self {
+            Self::InBlocks => SmallSheets::InBlocks(sheets()?),
+            Self::InPlanes(planes) => SmallSheets::InPlanes(planes, sheets()?.directions),
             Self::AsFound => SmallSheets::AsFound,
-        }
+        })
     }
 }
 
@@ -128,29 +128,19 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         planes: Planes,
         directions: &Volume<Direction>,
     ) -> Result<Volume<u32>> {
+        const AT_LEAST: usize = 2;
+        const VOXELS_EACH: usize = 1 << 24;
         let mut cells = labels.map(|_| 0_u8); // a bit for each plane
         let cut = Cut { reach: flood_reach(labels.voxel_size(), self.width.um), step: [1; 3] };
-        let found = |tile: &Tile, labels: &Volume<u32>| {
-            let cores = tile.with(labels, |part| {
-                planes.labels(&part.map(|&label| if label < FOUND { label } else { 0 }))
-            })?;
-            let image = tile.with(self.image, |part| planes.image(part))?;
-            let from = tile.around.clone().map(|range| range.start);
-            let direction = |[z, y, x]: [usize; 3]| {
-                directions.voxels()[[from[0] + z / planes.n(), from[1] + y, from[2] + x]]
-            };
-            let levels = self.levels(&image, &cores, direction)?;
-            drop(image);
-            flood(levels, cores)
-        };
-        // Side by side, since a flood on so many levels is for one thread; more of them where they count less for memory.
-        let at_a_time = (labels.as_slice().len() >> 24).max(2);
-        let tiles = cut.tiles_of_planes(labels.shape(), planes.n() * 2);
-        for tiles in tiles.chunks(at_a_time) {
-            let all: Vec<Volume<u32>> =
-                tiles.par_iter().map(|tile| found(tile, &labels)).collect::<Result<_>>()?;
-            for (tile, found) in tiles.iter().zip(&all) {
-                note_found(found, planes, tile, &mut labels, &mut cells);
+        // A flood on so many levels is for one thread, so there are some side by side, of half the usual size; in a large
+        // image more of them count little for memory.
+        let n_planes = AT_LEAST * planes.n();
+        let at_a_time = (labels.n_voxels() / VOXELS_EACH).max(AT_LEAST);
+        for tiles in cut.tiles_of_planes(labels.shape(), n_planes).chunks(at_a_time) {
+            let found =
+                tiles.par_iter().map(|tile| self.flooded(tile, &labels, planes, directions));
+            for (tile, found) in tiles.iter().zip(found.collect::<Result<Vec<_>>>()?) {
+                note_found(&found, planes, tile, &mut labels, &mut cells);
             }
         }
         if let Some(voxels) = labels.voxels_mut().as_slice_mut() {
@@ -158,6 +148,26 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         }
         self.fill_clefts(&mut labels, &cells, planes)?;
         Ok(labels)
+    }
+
+    /// Labels + 1 of a tile in planes, flooded from the cores in `labels`.
+    fn flooded(
+        &self,
+        tile: &Tile,
+        labels: &Volume<u32>,
+        planes: Planes,
+        directions: &Volume<Direction>,
+    ) -> Result<Volume<u32>> {
+        let core = |&label: &u32| if label < FOUND { label } else { 0 };
+        let cores = tile.with(labels, |part| planes.labels(&part.map(core)))?;
+        let image = tile.with(self.image, |part| planes.image(part))?;
+        let from = tile.around.clone().map(|range| range.start);
+        let direction = |[z, y, x]: [usize; 3]| {
+            directions.voxels()[[from[0] + z / planes.n(), from[1] + y, from[2] + x]]
+        };
+        let levels = self.levels(&image, &cores, direction)?;
+        drop(image);
+        flood(levels, cores)
     }
 
     /// Fills the clefts of `cells`, whose surfaces are known in `planes`.
@@ -397,7 +407,7 @@ mod tests {
             evidence: small.map(|_| Evidence::new(1.0)),
             directions: small.map(|_| Direction::nearest([0.0, 0.0, 1.0])),
         };
-        let sheets = grid.borders().needed(sheets);
+        let sheets = grid.borders().needed(|| Ok(sheets)).unwrap();
         assert_eq!(grid.enlarge(small.clone(), sheets, &[false, true, true]).unwrap(), small);
     }
 

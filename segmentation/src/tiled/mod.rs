@@ -247,7 +247,7 @@ impl<T: TiledPixel> Refine<'_, T> {
             };
             let found = grid.enlarge(
                 cells.read(&tile.around)?,
-                borders.needed(sheets.read(&tile.around)?),
+                borders.needed(|| sheets.read(&tile.around))?,
                 has_core,
             )?;
             drop(image);
