@@ -101,11 +101,11 @@ impl Flood {
         let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
         let (voxels, _) = labels.into_voxels().into_raw_vec_and_offset();
         let labels: Vec<AtomicU32> = voxels.into_iter().map(AtomicU32::new).collect();
-        let mut rooms: Vec<Room> = Vec::new();
-        rooms.resize_with(AT_A_TIME / SHARE, Room::default);
+        let mut waves: Vec<Wave> = Vec::new();
+        waves.resize_with(AT_A_TIME / SHARE, Wave::default);
         while let Some(shore) = waiting.next_shore() {
             let parts = shore.chunks(AT_A_TIME);
-            parts.for_each(|part| waiting.spread(part, &labels, &mut taken, &grid, &mut rooms));
+            parts.for_each(|part| waiting.spread(part, &labels, &mut taken, &grid, &mut waves));
         }
         let mut voxels: Vec<u32> = labels.into_iter().map(AtomicU32::into_inner).collect();
         let dry = voxels.par_iter_mut().filter(|label| **label >= FREE);
@@ -184,13 +184,13 @@ struct Claim {
 
 /// What some voxels of a shore claim and then reach: kept from shore to shore, as there are many.
 #[derive(Default)]
-struct Room {
+struct Wave {
     claims: Vec<Claim>,
     /// Voxels and their levels.
     reached: Vec<(u32, u32)>,
 }
 
-impl Room {
+impl Wave {
     /// Claims the free neighbours of some of the shore, each as often as it has one there.
     fn claim(&mut self, shore: &[u32], grid: &Grid, taken: &Taken) {
         self.claims.clear();
@@ -254,23 +254,23 @@ impl Waiting {
         labels: &[AtomicU32],
         taken: &mut Taken,
         grid: &Grid,
-        rooms: &mut [Room],
+        waves: &mut [Wave],
     ) {
-        let rooms = if shore.len() < WORTH_SHARING {
-            let room = &mut rooms[..1];
-            room[0].claim(shore, grid, taken);
-            room[0].take(taken);
-            room[0].reach(labels);
-            room
+        let waves = if shore.len() < WORTH_SHARING {
+            let wave = &mut waves[..1];
+            wave[0].claim(shore, grid, taken);
+            wave[0].take(taken);
+            wave[0].reach(labels);
+            wave
         } else {
-            let rooms = &mut rooms[..shore.len().div_ceil(SHARE)];
-            let shares = rooms.par_iter_mut().zip(shore.par_chunks(SHARE));
-            shares.for_each(|(room, shore)| room.claim(shore, grid, taken));
-            rooms.iter_mut().for_each(|room| room.take(taken)); // in the order of the shore
-            rooms.par_iter_mut().for_each(|room| room.reach(labels));
-            rooms
+            let waves = &mut waves[..shore.len().div_ceil(SHARE)];
+            let shares = waves.par_iter_mut().zip(shore.par_chunks(SHARE));
+            shares.for_each(|(wave, shore)| wave.claim(shore, grid, taken));
+            waves.iter_mut().for_each(|wave| wave.take(taken)); // in the order of the shore
+            waves.par_iter_mut().for_each(|wave| wave.reach(labels));
+            waves
         };
-        for &(voxel, level) in rooms.iter().flat_map(|room| &room.reached) {
+        for &(voxel, level) in waves.iter().flat_map(|wave| &wave.reached) {
             self.add(voxel, level);
         }
     }
