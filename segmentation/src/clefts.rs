@@ -12,7 +12,7 @@ use crate::ball::within_ball;
 use crate::block::Block;
 use crate::error::Result;
 use crate::planes::Planes;
-use crate::tiles::Cut;
+use crate::tiles::{Cut, SMALL};
 use crate::watershed::watershed_within;
 
 /// The radius of the ball, in widths of a sheet: grooves are some widths wide.
@@ -39,7 +39,7 @@ pub(crate) fn fill_clefts(
     let near = Near::new(voxel_size, DEPTH_WIDTHS * width_um);
     let cut = Cut { reach: cleft_reach(voxel_size, width_um), step: [1; 3] };
     let mut filled = Vec::new();
-    for tile in cut.tiles_of_planes(labels.shape(), planes.n()) {
+    for tile in cut.tiles_or_least(labels.shape(), SMALL / planes.n() as u64) {
         let core = tile.part().core;
         let part = |cells: &Volume<u8>| unreached(cells, planes, &core, BALL_WIDTHS * width_um);
         if let Some(unreached) = tile.with(cells, part)? {

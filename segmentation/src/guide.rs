@@ -12,6 +12,9 @@ use crate::nuclei::Nuclei;
 const PARTING: f64 = 0.3;
 /// A nucleus at least so sure is one.
 const SURE: f64 = 0.5;
+/// Of what a group holds, so many are kept, those that count most: one that is sure parts it from others already, and
+/// the outside of a tissue may hold any number of specks.
+const KEPT: usize = 8;
 
 /// What a region holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +46,7 @@ impl<'n> Guide<'n> {
     pub(crate) fn grouped(&self, groups: &[u32], n_groups: usize) -> Self {
         let mut held = vec![Vec::new(); if self.held.is_empty() { 0 } else { n_groups }];
         for (own, &group) in self.held.iter().zip(groups) {
-            add(&mut held[group as usize], own.clone());
+            self.add(&mut held[group as usize], own);
         }
         Self { held, ..self.clone() }
     }
@@ -68,6 +71,28 @@ impl<'n> Guide<'n> {
         let mut volumes: Vec<f64> = volumes.map(|(_, &volume)| volume).collect();
         volumes.sort_by(f64::total_cmp);
         volumes.get(volumes.len() / 2).copied().filter(|_| volumes.len() >= FEW)
+    }
+
+    /// Adds to what a group holds what it does not yet, and tells whether that changes it.
+    pub(crate) fn add(&self, held: &mut Vec<Holds>, more: &[Holds]) -> bool {
+        let before = held.clone();
+        held.extend(more);
+        held.sort_unstable();
+        held.dedup();
+        if held.len() > KEPT {
+            held.sort_by(|&a, &b| self.counts(b).total_cmp(&self.counts(a)));
+            held.truncate(KEPT);
+            held.sort_unstable();
+        }
+        *held != before
+    }
+
+    /// How much a nucleus counts, if it is one; the outside is never forgotten.
+    fn counts(&self, held: Holds) -> f64 {
+        match held {
+            Holds::Nucleus(row) => self.weights[row as usize] * self.sureness(held),
+            Holds::Outside => f64::INFINITY,
+        }
     }
 
     fn sureness(&self, held: Holds) -> f64 {
@@ -141,13 +166,6 @@ impl<'n> Guide<'n> {
     }
 }
 
-/// Adds to what is held what is not yet.
-pub(crate) fn add(held: &mut Vec<Holds>, more: Vec<Holds>) {
-    held.extend(more);
-    held.sort_unstable();
-    held.dedup();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +208,23 @@ mod tests {
         let guide = Guide::new(&nuclei, vec![0.2, 0.6], held);
         let found = guide.between(&guide.held[0], &guide.held[1]);
         assert!((found - 0.4 * PARTING).abs() < 1e-12, "{found}");
+    }
+
+    #[test]
+    fn of_many_nuclei_those_that_count_most_are_kept_in_whatever_order_they_come() {
+        use Holds::{Nucleus, Outside};
+        let nuclei = Nuclei::known(&[0.9, 0.1, 0.8, 0.3, 0.7, 0.6, 0.5, 0.4, 0.2, 1.0]);
+        let guide = Guide::first_regions_hold(&nuclei);
+        let kept = [0, 2, 4, 5, 6, 7, 9].map(Nucleus).into_iter().chain([Outside]);
+        let kept: Vec<Holds> = kept.collect();
+        let all: Vec<Holds> = (0..10).map(Nucleus).chain([Outside]).collect();
+        let (mut onward, mut backward) = (Vec::new(), Vec::new());
+        for (one, other) in all.iter().zip(all.iter().rev()) {
+            guide.add(&mut onward, &[*one]);
+            guide.add(&mut backward, &[*other]);
+        }
+        assert_eq!((&onward, &backward), (&kept, &kept));
+        assert!(!guide.add(&mut onward, &all), "nothing more");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
-use crate::guide::{Guide, Holds, add};
+use crate::guide::{Guide, Holds};
 
 /// The faces between regions: for each pair that touches, how much evidence for a membrane lies
 /// on their common face, and its area.
@@ -265,12 +265,10 @@ impl<'g> Held<'g> {
         self.guide.between(&self.of[a as usize], &self.of[b as usize])
     }
 
-    /// Gives what `gone` holds to `kept`, and tells whether that is anything.
+    /// Gives what `gone` holds to `kept`, and tells whether that changes what it holds.
     pub(crate) fn join(&mut self, gone: u32, kept: u32) -> bool {
         let held = std::mem::take(&mut self.of[gone as usize]);
-        let is_more = !held.is_empty();
-        add(&mut self.of[kept as usize], held);
-        is_more
+        self.guide.add(&mut self.of[kept as usize], &held)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::resample::between;
 use crate::sheet::Sheets;
 use crate::stencil::{Direction, Stencils};
 use crate::strength::Width;
-use crate::tiles::{Cut, Tile};
+use crate::tiles::{Cut, SMALL, Tile};
 use crate::watershed::flood;
 
 /// Where borders lie is averaged over discs of this radius, in widths of a sheet.
@@ -132,11 +132,11 @@ impl<T: Copy + Into<f32> + Sync> FullGrid<'_, T> {
         const VOXELS_EACH: usize = 1 << 24;
         let mut cells = labels.map(|_| 0_u8); // a bit for each plane
         let cut = Cut { reach: flood_reach(labels.voxel_size(), self.width.um), step: [1; 3] };
-        // A flood on so many levels is for one thread, so there are some side by side, of half the usual size; in a large
+        // A flood on so many levels is for one thread, so there are some side by side, as large as one tile; in a large
         // image more of them count little for memory.
-        let n_planes = AT_LEAST * planes.n();
+        let most = SMALL / (AT_LEAST * planes.n()) as u64;
         let at_a_time = (labels.n_voxels() / VOXELS_EACH).max(AT_LEAST);
-        for tiles in cut.tiles_of_planes(labels.shape(), n_planes).chunks(at_a_time) {
+        for tiles in cut.tiles_or_least(labels.shape(), most).chunks(at_a_time) {
             let found =
                 tiles.par_iter().map(|tile| self.flooded(tile, &labels, planes, directions));
             for (tile, found) in tiles.iter().zip(found.collect::<Result<Vec<_>>>()?) {

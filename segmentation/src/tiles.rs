@@ -47,6 +47,9 @@ impl Tile {
     }
 }
 
+/// Voxels of a tile for which memory counts little, but which is large enough for many threads.
+pub(crate) const SMALL: u64 = 1 << 22;
+
 /// What tiles must be like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
@@ -57,15 +60,14 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// Tiles of some four million voxels.
+    /// Tiles of at most [`SMALL`] voxels with what is around them.
     pub(crate) fn small_tiles(self, shape: [usize; 3]) -> Vec<Tile> {
-        self.tiles_of_planes(shape, 1)
+        self.tiles_or_least(shape, SMALL)
     }
 
-    /// As [`Cut::small_tiles`], of voxels of which each becomes so many.
-    pub(crate) fn tiles_of_planes(self, shape: [usize; 3], n_planes: usize) -> Vec<Tile> {
-        const VOXELS: u64 = 1 << 22;
-        self.tiles(shape, (VOXELS / n_planes as u64).max(self.least(shape))).unwrap_or_default()
+    /// As [`Cut::tiles`], or the smallest where even those are larger.
+    pub(crate) fn tiles_or_least(self, shape: [usize; 3], most: u64) -> Vec<Tile> {
+        self.tiles(shape, most.max(self.least(shape))).unwrap_or_default()
     }
 
     /// Tiles of at most `most` voxels with what is around them, such that few voxels are read twice; `None` if even the smallest are larger.
