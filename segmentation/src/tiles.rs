@@ -60,7 +60,7 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// Tiles of at most [`SMALL`] voxels with what is around them.
+    /// Tiles of at most [`SMALL`] voxels with what is around them, where such can be had.
     pub(crate) fn small_tiles(self, shape: [usize; 3]) -> Vec<Tile> {
         self.tiles_or_least(shape, SMALL)
     }
