@@ -221,16 +221,45 @@ pub(crate) struct Width {
     pub(crate) is_clear: bool,
 }
 
-/// The width at which an image's sheets stand out most over noise, of `widths_um` with how
-/// much they do; the first where none does.
+/// The width at which an image's sheets stand out most over noise, of `widths_um`, narrowest first, with how
+/// much they do; the first where none does. What stands out again where sheets no longer do is the tissue as a whole.
 pub(crate) fn choose_width(widths_um: &[f64], contrasts: &[Contrast]) -> Width {
     const ENOUGH: f64 = 0.85; // of the best: narrow filters see finer cells
     const CLEAR: f64 = 2.5; // times as strong as what noise alone would give
     let over_noise = || contrasts.iter().map(|contrast| contrast.over_noise());
-    let best = over_noise().fold(0.0, f64::max);
+    let best =
+        over_noise()
+            .try_fold(0.0, |best: f64, strength| {
+                if strength < ENOUGH * best { Err(best) } else { Ok(best.max(strength)) }
+            })
+            .unwrap_or_else(|best| best);
     let chosen = over_noise().position(|strength| strength >= ENOUGH * best).unwrap_or(0);
     Width {
         um: widths_um[chosen],
         is_clear: contrasts[chosen].sheets >= CLEAR * contrasts[chosen].noise,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WIDTHS_UM: [f64; 4] = [0.4, 0.6, 0.9, 1.3];
+
+    fn chosen_um(over_noise: [f64; 4]) -> f64 {
+        let contrasts = over_noise.map(|over| Contrast { sheets: over + 0.1, noise: 0.1 });
+        choose_width(&WIDTHS_UM, &contrasts).um
+    }
+
+    #[test]
+    fn sheets_are_sought_at_the_narrowest_width_at_which_they_are_clear() {
+        assert_eq!(chosen_um([0.9, 1.0, 0.6, 0.3]), 0.4);
+        assert_eq!(chosen_um([0.4, 0.7, 0.9, 1.3]), 1.3);
+        assert_eq!(chosen_um([-0.1; 4]), 0.4);
+    }
+
+    #[test]
+    fn a_flat_tissue_is_not_taken_for_a_sheet() {
+        assert_eq!(chosen_um([0.12, 0.09, 0.11, 0.15]), 0.4);
     }
 }
