@@ -7,10 +7,13 @@
 //! the nuclei, as dim as the membranes; `PRIMORDIA_NUCLEI=noise` gives noise for nuclei. A word, as in
 //! `cargo bench --package primordia-segmentation --bench phantoms -- edge`, takes only microscopes of that name.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::Range;
 
+use ndarray::s;
 use primordia_data::phantom::{self, Optics, Phantom, PhantomParams, Skin};
-use primordia_data::{Volume, VoxelSize};
+use primordia_data::{Labels, Volume, VoxelSize};
 use primordia_segmentation::network::Boundary;
 use primordia_segmentation::{
     Auto, CellEvidence, Guides, Nuclei, Segmentation, auto_asking, auto_with, best_ious, score,
@@ -22,6 +25,12 @@ use rand_chacha::ChaCha8Rng;
 const SPECIMENS: u64 = 2;
 /// The curvature of tissues that are much bent: by a third of a turn over their length.
 const BENT_PER_UM: f64 = 0.015;
+/// How many times as wide as usual small cells are: they have a fifth of the volume.
+const SMALL: f64 = 0.6;
+/// How much the volumes of cells differ where a part of a tissue is shown.
+const CROWDING: f64 = 0.5;
+/// Cells of which less is shown count as none, in µm³.
+const LEAST_SHOWN_UM3: f64 = 2.5;
 type Preset = (&'static str, fn(VoxelSize) -> Optics);
 const OPTICS: [Preset; 4] = [
     ("clean", Optics::clean),
@@ -58,7 +67,7 @@ fn main() {
     );
     let mut all = Vec::new();
     let mut table = String::from(
-        "optics,voxel_um,around,weakest,inside,most_joined,least_parted,relative_volume,border_share,iou\n",
+        "optics,voxel_um,around,weakest,most_joined,least_parted,relative_volume,is_cut,iou\n",
     );
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     for scene in
@@ -67,9 +76,10 @@ fn main() {
         let cells = race(scene, first, method, &network);
         for cell in &cells {
             let e = cell.evidence;
-            let numbers = [e.around, e.weakest, e.inside, e.most_joined, e.least_parted];
-            let numbers = [&numbers[..], &[e.relative_volume, e.border_share, cell.iou]];
-            let numbers: Vec<String> = numbers.concat().iter().map(f64::to_string).collect();
+            let is_cut = f64::from(u8::from(e.is_cut));
+            let numbers = [e.around, e.weakest, e.most_joined, e.least_parted, e.relative_volume];
+            let numbers = [&numbers[..], &[is_cut, cell.iou]].concat();
+            let numbers: Vec<String> = numbers.iter().map(f64::to_string).collect();
             let _ = writeln!(table, "\"{}\",{},{}", scene.name, scene.um[0], numbers.join(","));
         }
         all.extend(cells);
@@ -87,12 +97,23 @@ struct Scene {
     optics: Optics,
     /// Otherwise specimens are bent a little, each as it happens to be.
     curvature_per_um: Option<f64>,
+    /// How many times as wide as usual cells are.
+    cell_width: f64,
+    /// Whether only the middle of a crowded tissue is shown: the border of the image cuts most cells.
+    is_part: bool,
 }
 
 impl Scene {
     fn new((name, optics): Preset, um: [f64; 3]) -> Self {
         let optics = optics(VoxelSize::from_um(um).expect("positive"));
-        Self { name: name.to_owned(), um, optics, curvature_per_um: None }
+        Self {
+            name: name.to_owned(),
+            um,
+            optics,
+            curvature_per_um: None,
+            cell_width: 1.0,
+            is_part: false,
+        }
     }
 
     fn params(&self, seed: u64) -> PhantomParams {
@@ -100,12 +121,58 @@ impl Scene {
         let mut params = base.varied(seed);
         let tissue = &mut params.tissue;
         tissue.curvature_per_um = self.curvature_per_um.unwrap_or(tissue.curvature_per_um);
+        for side_um in [
+            &mut tissue.length_um,
+            &mut tissue.width_um,
+            &mut tissue.height_um,
+            &mut tissue.rosette_radius_um,
+        ] {
+            *side_um *= self.cell_width;
+        }
+        tissue.curvature_per_um /= self.cell_width;
+        tissue.crowding = if self.is_part { CROWDING } else { tissue.crowding };
         params
+    }
+
+    /// What is shown of a specimen.
+    fn block(&self, truth: &Volume<u32>) -> [Range<usize>; 3] {
+        if self.is_part { middle(truth) } else { truth.shape().map(|side| 0..side) }
     }
 }
 
-/// All microscopes at all voxel sizes; then skin above the tissue, tissues that are much bent, and the finest and the coarsest
-/// voxels.
+/// The middle of a tissue.
+fn middle(truth: &Volume<u32>) -> [Range<usize>; 3] {
+    /// How much of the tissue's length along each axis (z, y, x) is left out at either end.
+    const LEFT_OUT: [f64; 3] = [0.2, 0.3, 0.3];
+    let (mut from, mut to) = (truth.shape(), [0; 3]);
+    for ((z, y, x), _) in truth.voxels().indexed_iter().filter(|(_, label)| **label > 0) {
+        for (axis, at) in [z, y, x].into_iter().enumerate() {
+            from[axis] = from[axis].min(at);
+            to[axis] = to[axis].max(at + 1);
+        }
+    }
+    [0, 1, 2].map(|axis| {
+        let cut = ((to[axis] - from[axis]) as f64 * LEFT_OUT[axis]) as usize;
+        from[axis] + cut..to[axis] - cut
+    })
+}
+
+/// A part of a volume.
+fn part<T: Copy>(volume: &Volume<T>, [z, y, x]: &[Range<usize>; 3]) -> Volume<T> {
+    let voxels = volume.voxels().slice(s![z.clone(), y.clone(), x.clone()]).to_owned();
+    Volume::new(voxels, volume.voxel_size()).expect("some voxels")
+}
+
+/// The cells of which enough is shown to count as one.
+fn cells_shown(truth: Volume<u32>) -> Labels {
+    let least = LEAST_SHOWN_UM3 / truth.voxel_size().volume_um3();
+    let mut counts = BTreeMap::<u32, usize>::new();
+    truth.as_slice().iter().for_each(|&label| *counts.entry(label).or_default() += 1);
+    Labels::new(truth.map(|label| if counts[label] as f64 >= least { *label } else { 0 }))
+}
+
+/// All microscopes at all voxel sizes; then skin above the tissue, tissues that are much bent, small cells, and the finest and the
+/// coarsest voxels; then parts of tissues.
 fn scenes() -> Vec<Scene> {
     let usual = OPTICS.into_iter().flat_map(|preset| VOXELS_UM.map(|um| Scene::new(preset, um)));
     let mut scenes: Vec<Scene> = usual.collect();
@@ -117,10 +184,16 @@ fn scenes() -> Vec<Scene> {
         let mut skin = scene("skin", VOXELS_UM[0]);
         skin.optics.skin = Some(Skin::default());
         let bent = Scene { curvature_per_um: Some(BENT_PER_UM), ..scene("bent", VOXELS_UM[0]) };
+        let small = Scene { cell_width: SMALL, ..scene("small cells", VOXELS_UM[0]) };
         let sizes = [("fine", [0.2, 0.1, 0.1]), ("coarse", [1.0, 0.5, 0.5])];
-        scenes.extend([skin, bent]);
+        scenes.extend([skin, bent, small]);
         scenes.extend(sizes.map(|(what, um)| scene(what, um)));
     }
+    scenes.extend(OPTICS.map(|(name, optics)| Scene {
+        name: format!("{name}, part"),
+        is_part: true,
+        ..Scene::new((name, optics), VOXELS_UM[1])
+    }));
     scenes
 }
 
@@ -131,16 +204,19 @@ fn race(scene: &Scene, first: u64, method: Method, network: &Boundary) -> Vec<Ju
     for seed in first..first + SPECIMENS {
         let phantom = phantom::specimen(&scene.params(seed), seed).expect("sensible parameters");
         let params = Auto::default();
+        let block = scene.block(phantom.truth.volume());
+        let truth = cells_shown(part(phantom.truth.volume(), &block));
         let nuclei = nuclei_channel(&phantom, &scene.optics, seed);
-        let nuclei =
-            nuclei.map(|image| Nuclei::find(&image, params.membrane_um).expect("an image"));
-        let found = method.find(&phantom.membrane, nuclei.as_ref(), network);
-        let scores = score(&found.labels, &phantom.truth).expect("one grid");
+        let nuclei = nuclei.map(|image| {
+            Nuclei::find(&part(&image, &block), params.membrane_um).expect("an image")
+        });
+        let found = method.find(&part(&phantom.membrane, &block), nuclei.as_ref(), network);
+        let scores = score(&found.labels, &truth).expect("one grid");
         n_true += scores.n_true;
         f1 += scores.f1_iou_50 / SPECIMENS as f64;
         f1_75 += scores.f1_iou_75 / SPECIMENS as f64;
         iou += scores.mean_matched_iou / SPECIMENS as f64;
-        let ious = best_ious(&found.labels, &phantom.truth).expect("one grid");
+        let ious = best_ious(&found.labels, &truth).expect("one grid");
         let evidence = found.evidence.expect("auto says");
         cells
             .extend(evidence.into_iter().zip(ious).map(|(evidence, iou)| Judged { evidence, iou }));

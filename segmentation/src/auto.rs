@@ -11,13 +11,14 @@ use crate::block::whole;
 use crate::cells::Cells;
 use crate::error::{Result, SegmentError};
 use crate::evidence::Evidence;
+use crate::finer::finer;
 use crate::gaussian::{gaussian, gaussian_reach};
 use crate::guide::Guide;
 use crate::joining::Image;
 use crate::network::Boundary;
 use crate::nuclei::{Nuclei, Rooms};
 use crate::pieces::Counts;
-use crate::refine::{FullGrid, mark_cores};
+use crate::refine::{FullGrid, SmallSheets, mark_cores};
 use crate::regions::{Part, Seams, minima};
 use crate::resample::shrink;
 use crate::segmentation::{Segmentation, Threshold, rename};
@@ -84,6 +85,11 @@ impl Auto {
         Ok(())
     }
 
+    /// The least width at which sheets are looked for where merged voxels have some sides, in µm.
+    pub(crate) fn narrowest_um(&self, sides_um: [f64; 3]) -> f64 {
+        self.membrane_um.max(1.1 * sides_um.into_iter().fold(f64::INFINITY, f64::min))
+    }
+
     /// The evidence in its weakest face that makes a piece of this share of the usual volume a cell: small pieces are
     /// seldom cells, so that they need more of it.
     pub(crate) fn needed(&self, relative_volume: f64) -> f64 {
@@ -132,8 +138,14 @@ pub fn auto_with<T>(
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    let (grid, sheets) = found(membrane, params, guides)?;
-    cells(&grid, sheets, params, guides.nuclei)
+    let joined = joined(membrane, params, guides)?;
+    match joined.finer(params, guides) {
+        None => joined.segmentation(params),
+        Some(finer) => {
+            drop(joined); // memory is needed
+            self::joined(membrane, &finer, guides)?.segmentation(&finer)
+        }
+    }
 }
 
 /// An over-segmented image, and the region (`1..`) of each voxel of the shrunken image.
@@ -150,30 +162,54 @@ where
     Ok((image_of(&labels, n_regions, &sheets, grid.width.um), labels, grid.factors))
 }
 
+/// The cells of an image of merged voxels.
+struct Joined<'a, T> {
+    grid: FullGrid<'a, T>,
+    /// The region of each voxel.
+    labels: Volume<u32>,
+    /// Where borders follow them.
+    sheets: SmallSheets,
+    cells: Cells,
+}
+
 /// The cells that sheets in the shrunken image enclose.
-fn cells<T>(
-    grid: &FullGrid<'_, T>,
-    mut sheets: Sheets,
+fn joined<'a, T>(
+    membrane: &'a Volume<T>,
     params: &Auto,
-    nuclei: Option<&Nuclei>,
-) -> Result<Segmentation>
+    guides: &Guides<'_>,
+) -> Result<Joined<'a, T>>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
-    let rooms = with_walls(grid, &mut sheets, nuclei)?;
-    let (mut labels, n_regions) = over_segment(&sheets, grid.width.um, rooms.as_ref())?;
+    let (grid, mut sheets) = found(membrane, params, guides)?;
+    let rooms = with_walls(&grid, &mut sheets, guides.nuclei)?;
+    let (labels, n_regions) = over_segment(&sheets, grid.width.um, rooms.as_ref())?;
     let image = image_of(&labels, n_regions, &sheets, grid.width.um);
     let guide = rooms.map_or_else(Guide::default, |rooms| rooms.guide(&labels, n_regions));
     let sheets = grid.borders().needed(|| Ok(sheets))?; // the rest is forgotten: memory is needed
-    let (shape, voxel_size) = (labels.shape(), labels.voxel_size());
-    let cells = Cells::new(image, &guide, (grid.image.shape(), voxel_size), params)?;
-    drop(guide);
-    rename(&mut labels, &cells.names);
-    let mut has_core = vec![false; cells.evidence.len() + 1];
-    mark_cores(&labels, &whole(shape), &mut has_core);
-    let labels = grid.enlarge(labels, sheets, &has_core)?;
-    let threshold = Threshold { level: params.parting, tried: Vec::new() };
-    Ok(Segmentation { labels: Labels::new(labels), evidence: Some(cells.evidence), threshold })
+    let cells = Cells::new(image, &guide, (membrane.shape(), labels.voxel_size()), params)?;
+    Ok(Joined { grid, labels, sheets, cells })
+}
+
+impl<T: Copy + Into<f32> + Send + Sync> Joined<'_, T> {
+    /// What to look for instead, where cells are small. Nuclei were found in merged voxels of the first look.
+    fn finer(&self, params: &Auto, guides: &Guides<'_>) -> Option<Auto> {
+        let image = (self.grid.image.shape(), self.grid.image.voxel_size());
+        let finer = finer(params, image, self.grid.width.um, self.cells.usual_um3);
+        finer.filter(|_| guides.nuclei.is_none())
+    }
+
+    /// The cells in the full image.
+    fn segmentation(self, params: &Auto) -> Result<Segmentation> {
+        let Self { grid, mut labels, sheets, cells } = self;
+        let shape = labels.shape();
+        rename(&mut labels, &cells.names);
+        let mut has_core = vec![false; cells.evidence.len() + 1];
+        mark_cores(&labels, &whole(shape), &mut has_core);
+        let labels = grid.enlarge(labels, sheets, &has_core)?;
+        let threshold = Threshold { level: params.parting, tried: Vec::new() };
+        Ok(Segmentation { labels: Labels::new(labels), evidence: Some(cells.evidence), threshold })
+    }
 }
 
 /// What its regions and their faces are.
@@ -281,6 +317,47 @@ mod tests {
         let scores = scores(Optics::clean, 1);
         assert_eq!(scores.f1_iou_50, 1.0, "{scores:?}");
         assert!(scores.mean_matched_iou > 0.9, "{scores:?}");
+    }
+
+    #[test]
+    fn small_cells_are_found_in_voxels_that_show_their_walls() {
+        let size = VoxelSize::from_um([0.4, 0.2, 0.2]).unwrap();
+        let usual = TissueParams::default();
+        let half_as_wide = TissueParams {
+            n_cells: 40,
+            length_um: 0.5 * usual.length_um,
+            width_um: 0.5 * usual.width_um,
+            height_um: 0.5 * usual.height_um,
+            rosette_radius_um: 0.5 * usual.rosette_radius_um,
+            curvature_per_um: 0.0,
+            ..usual
+        };
+        let optics = Optics::dim(size);
+        let params = PhantomParams { tissue: half_as_wide, optics, ..PhantomParams::default() };
+        let phantom = phantom::specimen(&params, 1).unwrap();
+        let found = auto(&phantom.membrane, &Auto::default()).unwrap();
+        let scores = crate::score(&found.labels, &phantom.truth).unwrap();
+        assert!(scores.f1_iou_50 > 0.97, "{scores:?}");
+    }
+
+    #[test]
+    fn cells_that_the_border_of_the_image_cuts_are_found() {
+        const LEAST_SHOWN_UM3: f64 = 10.0;
+        let size = VoxelSize::from_um([0.4, 0.2, 0.2]).unwrap();
+        let params = PhantomParams { optics: Optics::clean(size), ..PhantomParams::default() };
+        let (membrane, truth) = phantom::membranes(&params, 1).unwrap();
+        let [n_z, n_y, n_x] = membrane.shape();
+        let middle = ndarray::s![n_z / 4..3 * n_z / 4, n_y / 3..2 * n_y / 3, n_x / 3..2 * n_x / 3];
+        let membrane = Volume::new(membrane.voxels().slice(middle).to_owned(), size).unwrap();
+        let truth = truth.volume().voxels().slice(middle).to_owned();
+        let truth = Labels::new(Volume::new(truth, size).unwrap());
+        let found = auto(&membrane, &Auto::default()).unwrap();
+        let ious = crate::best_ious(&truth, &found.labels).unwrap();
+        let sizes = crate::segmentation::label_sizes(truth.volume(), 200);
+        let missed = truth.cells().iter().zip(ious).filter(|&(&cell, iou)| {
+            sizes[cell as usize] as f64 * size.volume_um3() > LEAST_SHOWN_UM3 && iou < 0.5
+        });
+        assert_eq!(missed.count(), 0);
     }
 
     #[test]

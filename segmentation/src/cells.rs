@@ -15,6 +15,8 @@ use crate::pieces::Piece;
 
 /// Cells are at least this share of the usual volume.
 const SMALLEST: f64 = 0.1;
+/// Of what the border of the image cuts there may be little to see: it counts as so many times larger.
+const CUT: f64 = 4.0;
 /// Regions with at most so much evidence between them are one piece before anything else is asked: half of them, as a rule.
 const NOTHING: f64 = 0.1;
 
@@ -23,6 +25,8 @@ pub(crate) struct Cells {
     pub(crate) evidence: Vec<CellEvidence>,
     /// The cell `1..=n` of each region, or 0: first 0, then those of the regions `1..`.
     pub(crate) names: Vec<u32>,
+    /// The usual volume of a cell.
+    pub(crate) usual_um3: f64,
 }
 
 impl Cells {
@@ -58,17 +62,19 @@ impl Cells {
                     return false;
                 }
                 let seen = around.mean().min(weakest.with(assumed).mean());
+                let volume_um3 = first.uncut(group) * volume_um3;
                 volume_um3 < least_um3 || seen < params.needed(volume_um3 / usual_um3)
             },
         ));
         let joined = graph.grouped(&merged.groups, merged.n_groups());
         let extent = Extent::new(&merged, &image.pieces, &joined);
         let nuclei = guide.grouped(&merged.groups, merged.n_groups());
-        let seen = evidence_of(graph, &merged, &joined, &nuclei, assumed);
+        let seen = evidence_of(&joined, &nuclei, assumed);
         let doubts = joining.doubts(&image, guide, usual_um3, &merged.groups, &joined);
         let mut is_cell: Vec<bool> = (0..merged.n_groups())
             .map(|group| {
-                extent.volume_um3[group] >= least_um3 && !extent.is_background(group, usual_um3)
+                let volume_um3 = extent.uncut(group) * extent.volume_um3[group];
+                volume_um3 >= least_um3 && !extent.is_background(group, usual_um3)
             })
             .collect();
         let around: Vec<f64> = seen.iter().map(|seen| seen.around).collect();
@@ -83,7 +89,7 @@ impl Cells {
                     most_joined: doubts[group].most_joined,
                     least_parted: doubts[group].least_parted,
                     relative_volume: extent.volume_um3[group] / usual_um3,
-                    border_share: extent.border_share(group),
+                    is_cut: extent.is_cut(group),
                     ..seen[group]
                 });
                 evidence.len() as u32
@@ -96,7 +102,7 @@ impl Cells {
         let names = std::iter::once(0)
             .chain(sure.then(&merged).groups.iter().map(|&group| cell[group as usize]))
             .collect();
-        Ok(Self { evidence, names })
+        Ok(Self { evidence, names, usual_um3 })
     }
 }
 
@@ -134,22 +140,9 @@ pub(crate) fn usual_um3(merged: &Merged, image: &Image, guide: &Guide<'_>, least
 }
 
 /// What the faces of each group say; `joined` is the graph of the groups, `nuclei` which they hold.
-fn evidence_of(
-    graph: &RegionGraph,
-    merged: &Merged,
-    joined: &RegionGraph,
-    nuclei: &Guide<'_>,
-    assumed: Face,
-) -> Vec<CellEvidence> {
-    let n_groups = merged.n_groups();
-    let (mut around, mut inside) =
-        (vec![Face::default(); n_groups], vec![Face::default(); n_groups]);
-    for (a, b, face) in graph.faces() {
-        let (a, b) = (merged.groups[a as usize] as usize, merged.groups[b as usize] as usize);
-        if a == b {
-            inside[a] = inside[a].with(face);
-        }
-    }
+fn evidence_of(joined: &RegionGraph, nuclei: &Guide<'_>, assumed: Face) -> Vec<CellEvidence> {
+    let n_groups = joined.n_regions();
+    let mut around = vec![Face::default(); n_groups];
     let mut weakest = vec![f64::INFINITY; n_groups];
     for (a, b, face) in joined.faces() {
         let face = nuclei.seen((a, b, face));
@@ -162,7 +155,6 @@ fn evidence_of(
         .map(|group| CellEvidence {
             around: around[group].with(assumed).mean(),
             weakest: weakest[group].min(1.0),
-            inside: inside[group].evidence() / inside[group].area_um2().max(assumed.area_um2()),
             ..CellEvidence::default()
         })
         .collect()
@@ -212,6 +204,16 @@ impl Extent {
             usual = half.copied().unwrap_or(usual);
         }
         usual
+    }
+
+    /// How many times as large a group counts as it is.
+    fn uncut(&self, group: usize) -> f64 {
+        if self.is_cut(group) { CUT } else { 1.0 }
+    }
+
+    /// Whether the border of the image cuts it.
+    fn is_cut(&self, group: usize) -> bool {
+        self.border_um2[group] > 0.0
     }
 
     fn border_share(&self, group: usize) -> f64 {

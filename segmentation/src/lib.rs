@@ -26,6 +26,7 @@ pub mod distance;
 pub mod edits;
 pub mod error;
 mod evidence;
+mod finer;
 pub mod gaussian;
 mod guide;
 pub mod hartmann2020;

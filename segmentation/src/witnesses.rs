@@ -142,8 +142,7 @@ pub(crate) fn agree(sheets: &mut Volume<Evidence>, learned: &[f32]) {
 
 /// The widths at which sheets may be looked for, narrowest first, in an image of merged voxels.
 pub(crate) fn widths_um(params: &Auto, voxel_size: VoxelSize) -> [f64; 4] {
-    let side_um = voxel_size.um().into_iter().fold(f64::INFINITY, f64::min);
-    let least_um = params.membrane_um.max(1.1 * side_um);
+    let least_um = params.narrowest_um(voxel_size.um());
     [1.0, 1.5, 2.2, 3.2].map(|factor| factor * least_um)
 }
 

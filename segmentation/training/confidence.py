@@ -1,9 +1,14 @@
 """Learns the probability that a segmented cell is one whole cell: the numbers in `segmentation/src/confidence.rs`.
 
-    for METHOD in sheets network; do
-      PRIMORDIA_SEED=60 PRIMORDIA_METHOD=$METHOD PRIMORDIA_CELLS=$METHOD.csv cargo bench --package primordia-segmentation --bench phantoms
-    done
-    python segmentation/training/confidence.py sheets.csv,network.csv [UNSEEN.csv ...]
+    bench() {  # SEED WORD: the microscopes of that name
+      for METHOD in sheets network; do
+        PRIMORDIA_SEED=$1 PRIMORDIA_METHOD=$METHOD PRIMORDIA_CELLS=$METHOD$1$2.csv \
+          cargo bench --package primordia-segmentation --bench phantoms -- $2
+      done
+    }
+    bench 60
+    for SEED in 61 62; do bench $SEED part; bench $SEED small; done
+    python segmentation/training/confidence.py "$(ls sheets6*.csv network6*.csv | paste -sd,)" [UNSEEN.csv ...]
 
 Prints the coefficients of a logistic regression (scikit-learn 1.9.1, C = 10) in the order in which `CellEvidence::probability`
 adds them, and how well the probabilities of the unseen tables (of another seed) agree with the truth.
@@ -15,8 +20,8 @@ import sys
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-FACES = ["around", "weakest", "inside"]
-NAMES = [*FACES, "doubt of joining", "doubt of parting", "log larger", "log smaller", "border_share"]
+FACES = ["around", "weakest"]
+NAMES = [*FACES, "doubt of joining", "doubt of parting", "log larger", "log smaller", "log smaller, cut"]
 
 
 def read(paths):
@@ -27,6 +32,7 @@ def read(paths):
     column = lambda name: np.array([float(row[name]) for row in rows])
     # Odds say more than probabilities near 0 and 1.
     logit = lambda p: np.log(np.clip(p, 1e-3, 1 - 1e-3) / np.clip(1 - p, 1e-3, 1 - 1e-3))
+    is_cut = column("is_cut")
     log_volume = np.log(np.maximum(column("relative_volume"), 1e-3))
     x = np.column_stack(
         [
@@ -34,8 +40,8 @@ def read(paths):
             logit(column("most_joined")),
             logit(1 - column("least_parted")),
             np.maximum(log_volume, 0),
-            np.maximum(-log_volume, 0),
-            column("border_share"),
+            np.maximum(-log_volume, 0) * (1 - is_cut),
+            np.maximum(-log_volume, 0) * is_cut,
         ]
     )
     return x, column("iou") >= 0.5

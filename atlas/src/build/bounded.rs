@@ -76,14 +76,12 @@ pub fn segment_within(
     output: &Path,
 ) -> Result<(Segmented, bool)> {
     let image = reference.image;
-    let grid = (image.shape(), image.required_voxel_size()?);
+    let shape = image.shape();
     let pixel_bytes = if reference.dark { 4 } else { image.pixel_type().n_bytes() } as u64;
     let needed = match finder {
-        Finder::Sheets(params) => whole_bytes(grid, pixel_bytes, params, false),
-        Finder::Auto(params, _) | Finder::Network(params, _) => {
-            whole_bytes(grid, pixel_bytes, params, true)
-        }
-        Finder::Hartmann2020(_) => primordia_segmentation::hartmann2020_bytes(grid.0, pixel_bytes),
+        Finder::Sheets(_) => whole_bytes(shape, pixel_bytes, false),
+        Finder::Auto(..) | Finder::Network(..) => whole_bytes(shape, pixel_bytes, true),
+        Finder::Hartmann2020(_) => primordia_segmentation::hartmann2020_bytes(shape, pixel_bytes),
     };
     if needed <= max_bytes {
         let found = segment_image(reference, finder)?;

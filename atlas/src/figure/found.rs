@@ -3,7 +3,7 @@
 use ndarray::{ArrayView2, Axis};
 use primordia_data::{Labels, Volume};
 
-use super::canvas::{Canvas, FAINT_INK, Rect, Type};
+use super::canvas::{Canvas, FAINT_INK, Rect, Type, text_width};
 use super::numbers::decimal;
 use super::section::{Paint, Section, Tint, described, draw_section, physical_size};
 
@@ -30,7 +30,8 @@ pub fn found_cells(light: &Volume<f32>, labels: &Labels, title: &str, subtitle: 
     let all = top + heights.iter().map(|height| height + CAPTION).sum::<f64>() + MARGIN;
     let mut canvas = Canvas::new(WIDTH, all);
     canvas.text(MARGIN, 52.0, title, Type::new(29.0).bold());
-    canvas.text(MARGIN, 84.0, subtitle, Type::new(19.0).fill(FAINT_INK));
+    let fits = ((WIDTH - 2.0 * MARGIN) / text_width(subtitle, 19.0)).min(1.0);
+    canvas.text(MARGIN, 84.0, subtitle, Type::new(19.0 * fits).fill(FAINT_INK));
     let mut y = top;
     for (plane, height) in planes.iter().zip(heights) {
         canvas.text(MARGIN, y + 24.0, &plane.caption, Type::new(19.0));

@@ -17,8 +17,10 @@ pub use self::room::{Room, hartmann2020_bytes, whole_bytes};
 use self::sheets::{ScratchSheets, Seen, raw_sheets, seen, sheet_width, with_network};
 use crate::auto::Auto;
 use crate::ceiling::Histogram;
+use crate::cells::Cells;
 use crate::confidence::{CellEvidence, Verdict};
 use crate::error::{Result, SegmentError};
+use crate::finer::finer;
 use crate::hartmann2020::finite_range;
 use crate::network::Boundary;
 use crate::refine::{Borders, FullGrid, refine_bytes, refine_reach};
@@ -71,31 +73,61 @@ pub fn auto_in_tiles<T: TiledPixel>(
 ) -> Result<TiledSegmentation> {
     params.check()?;
     range_of(membrane, room)?;
-    let full = membrane.shape();
+    let joined = joined(membrane, params, network, room)?;
+    match finer(params, grid(membrane), joined.refine.width.um, joined.cells.usual_um3) {
+        None => joined.segmentation(room),
+        Some(finer) => {
+            drop(joined); // the disk may be full
+            self::joined(membrane, &finer, network, room)?.segmentation(room)
+        }
+    }
+}
+
+/// The cells of an image of merged voxels.
+struct Joined<'a, T> {
+    refine: Refine<'a, T>,
+    sheets: ScratchSheets,
+    regions: ScratchRegions,
+    cells: Cells,
+}
+
+/// The cells that sheets in the shrunken image enclose.
+fn joined<'a, T: TiledPixel>(
+    membrane: &'a ScratchVolume<T>,
+    params: &Auto,
+    network: Option<&Boundary>,
+    room: &Room,
+) -> Result<Joined<'a, T>> {
     let usual = factors_on(grid(membrane), params.membrane_um);
     let near = Shrunken { image: shrunken(membrane, usual, room)?, factors: usual };
     let width = sheet_width(&near.image, params, room)?;
-    let width_um = width.um;
     let (Shrunken { image, factors }, seen) = match network {
-        None => (further(membrane, near, width_um, room)?, None),
+        None => (further(membrane, near, width.um, room)?, None),
         Some(network) => {
-            let (image, seen) = clearest(membrane, near, width_um, network, room)?;
+            let (image, seen) = clearest(membrane, near, width.um, network, room)?;
             (image, Some(seen))
         }
     };
     let range = range_of(&image, room)?;
-    let scale = SheetScale::for_width(width_um);
+    let scale = SheetScale::for_width(width.um);
     let mut sheets = raw_sheets(&image, scale, range, room)?.evened(scale, room)?;
     if let Some(seen) = seen {
         sheets = with_network(sheets, seen, scale, room)?;
     }
     drop(image);
-    let (mut regions, cells) = cells(&sheets, full, width_um, params, room)?;
-    regions.rename(&cells.names);
-    let has_core = with_cores(&regions, cells.evidence.len(), room)?;
-    let refine = Refine { membrane, factors, range, width };
-    let (labels, moments) = refine.labels(&regions, &sheets, &has_core, room)?;
-    Ok(TiledSegmentation { labels, evidence: cells.evidence, moments })
+    let (regions, cells) = cells(&sheets, membrane.shape(), width.um, params, room)?;
+    Ok(Joined { refine: Refine { membrane, factors, range, width }, sheets, regions, cells })
+}
+
+impl<T: TiledPixel> Joined<'_, T> {
+    /// The cells in the full image.
+    fn segmentation(self, room: &Room) -> Result<TiledSegmentation> {
+        let Self { refine, sheets, mut regions, cells } = self;
+        regions.rename(&cells.names);
+        let has_core = with_cores(&regions, cells.evidence.len(), room)?;
+        let (labels, moments) = refine.labels(&regions, &sheets, &has_core, room)?;
+        Ok(TiledSegmentation { labels, evidence: cells.evidence, moments })
+    }
 }
 
 /// An image of merged voxels.
@@ -285,10 +317,18 @@ mod tests {
 
     type Preset = fn(VoxelSize) -> Optics;
 
-    fn tissue(optics: Preset, voxel_um: [f64; 3]) -> Volume<u16> {
+    /// Cells that are some times as wide as usual.
+    fn tissue(optics: Preset, voxel_um: [f64; 3], times: f64) -> Volume<u16> {
         let voxel_size = VoxelSize::from_um(voxel_um).unwrap();
+        let usual = TissueParams::default();
         let params = PhantomParams {
-            tissue: TissueParams { n_cells: 30, ..TissueParams::default() },
+            tissue: TissueParams {
+                n_cells: 30,
+                length_um: times * usual.length_um,
+                width_um: times * usual.width_um,
+                height_um: times * usual.height_um,
+                ..usual
+            },
             optics: optics(voxel_size),
             ..PhantomParams::default()
         };
@@ -320,14 +360,15 @@ mod tests {
 
     #[test]
     fn labels_found_in_tiles_are_those_of_the_whole() {
-        // Borders in planes, as found, and in blocks of voxels.
-        let all: [(Preset, [f64; 3]); 3] = [
-            (Optics::dim, [1.0, 0.45, 0.45]),
-            (Optics::very_dim, [1.0, 0.45, 0.45]),
-            (Optics::dim, [0.5, 0.2, 0.2]),
+        // Borders in planes, as found, and in blocks of voxels; small cells.
+        let all: [(Preset, [f64; 3], f64); 4] = [
+            (Optics::dim, [1.0, 0.45, 0.45], 1.0),
+            (Optics::very_dim, [1.0, 0.45, 0.45], 1.0),
+            (Optics::dim, [0.5, 0.2, 0.2], 1.0),
+            (Optics::dim, [0.5, 0.2, 0.2], 0.5),
         ];
-        for (optics, voxel_um) in all {
-            let (tiled, whole) = in_tiles_and_whole(&tissue(optics, voxel_um));
+        for (optics, voxel_um, times) in all {
+            let (tiled, whole) = in_tiles_and_whole(&tissue(optics, voxel_um, times));
             let scores = crate::score(&tiled, &whole).unwrap();
             assert_eq!(scores.n_cells, scores.n_true);
             assert!(scores.adapted_rand_error <= SAME, "{scores:?}");

@@ -1,25 +1,22 @@
 //! How much memory a segmentation may take, and what it takes for what.
 
-use primordia_data::{Scratch, VoxelSize};
+use primordia_data::Scratch;
 
-use crate::auto::Auto;
 use crate::error::{Result, SegmentError};
-use crate::resample::factors_on;
 use crate::tiles::{Cut, Tile};
 
 /// What a process takes before it has any voxels: its code, tables of stencils, threads' stacks and small maps.
 const BASE: u64 = 32 << 20;
 
-/// Bytes per merged voxel, besides the image itself, while sheets are sought: the merged image, evidence and directions.
+/// Bytes per voxel, besides the image itself, while sheets are sought: the merged image, evidence and directions.
 const SHEET_BYTES: u64 = 8;
 /// What is kept for the voxels of one small tile meanwhile.
 const TILE_BYTES: u64 = 80 << 20;
-/// Per merged voxel while the network answers: evidence, and the answer.
+/// Per voxel while the network answers: evidence, and the answer.
 const LEARNED_BYTES: u64 = 8;
-/// Per merged voxel while regions are found and joined: evidence, directions, labels, and what waits for the flood.
+/// Per voxel while regions are found and joined: evidence, directions, labels, and what waits for the flood; fewer wait while borders
+/// are sought.
 const REGIONS_BYTES: u64 = 11;
-/// Per voxel while borders are sought in the full image: labels, levels, and what waits for the flood.
-const BORDER_BYTES: u64 = 8;
 /// Bytes that a tile of the network takes.
 pub(super) const NETWORK_BYTES: u64 = 200 << 20;
 
@@ -57,22 +54,14 @@ impl Room {
     }
 }
 
-/// Bytes that a process takes at most to segment an image on a grid whole, by [`auto`](fn@crate::auto) or with a network, and to write the
-/// labels.
-pub fn whole_bytes(
-    grid: ([usize; 3], VoxelSize),
-    pixel_bytes: u64,
-    params: &Auto,
-    with_network: bool,
-) -> u64 {
-    let n_voxels = voxels(grid.0);
-    let merged = factors_on(grid, params.membrane_um).iter().product::<usize>() as u64;
-    let working = n_voxels.div_ceil(merged);
-    let sheets = working * SHEET_BYTES + TILE_BYTES;
-    let learned = if with_network { working * LEARNED_BYTES + NETWORK_BYTES } else { 0 };
-    let regions = working * REGIONS_BYTES;
-    let borders = n_voxels * BORDER_BYTES + if merged > 1 { working * 4 } else { 0 };
-    BASE + n_voxels * pixel_bytes + sheets.max(learned).max(regions).max(borders)
+/// Bytes that a process takes at most to segment an image of some shape whole, by [`auto`](fn@crate::auto) or with a network, and to
+/// write the labels. Where cells are large, voxels are merged, and it takes less.
+pub fn whole_bytes(shape: [usize; 3], pixel_bytes: u64, with_network: bool) -> u64 {
+    let n_voxels = voxels(shape);
+    let sheets = n_voxels * SHEET_BYTES + TILE_BYTES;
+    let learned = if with_network { n_voxels * LEARNED_BYTES + NETWORK_BYTES } else { 0 };
+    let regions = n_voxels * REGIONS_BYTES;
+    BASE + n_voxels * pixel_bytes + sheets.max(learned).max(regions)
 }
 
 /// Bytes that a process takes at most to segment an image by [`hartmann2020`](fn@crate::hartmann2020) and to write the labels.
