@@ -8,6 +8,7 @@ mod features;
 mod golden;
 mod interruption;
 mod nuclei;
+mod ovule;
 mod readers;
 mod real_images;
 mod real_tables;
