@@ -94,9 +94,10 @@ impl Verdict {
     }
 
     /// Whether, of two segmentations of an image, this one leaves no more doubts than `other` and yet finds as much: the cells
-    /// expected to be whole, less those expected not to be, are no fewer. Anything is as good as no cells.
+    /// expected to be whole, less twice those expected not to be, are no fewer. Twice, since where there are many doubts
+    /// there are twice as many wrong cells as expected. Anything is as good as no cells.
     pub fn is_no_worse_than(&self, other: &Self) -> bool {
-        let balance = |verdict: &Self| verdict.n_cells as f64 - 2.0 * verdict.expected_wrong;
+        let balance = |verdict: &Self| verdict.n_cells as f64 - 3.0 * verdict.expected_wrong;
         other.n_cells == 0
             || (self.share_wrong() <= other.share_wrong() && balance(self) >= balance(other))
     }
