@@ -32,9 +32,11 @@ use crate::witnesses::found;
 pub struct Auto {
     /// The width at which membranes are looked for, at least: the standard deviation of their profile, in µm.
     /// Voxels are merged up to this size. Wider than most microscopes show them, so that noise is
-    /// averaged; the borders of cells are found in the full image. Where voxels are too coarse for it, 1.1 voxels.
+    /// averaged; the borders of cells are found in the full image. Where voxels are too coarse for it, 1.1 voxels; where cells turn out
+    /// to be less than 14 times as wide, a 14th of their width.
     pub membrane_um: f64,
-    /// Smaller pieces are no cells, in µm³; where voxels are too coarse for it, 100 voxels.
+    /// Smaller pieces are no cells, in µm³, unless the border of the image cuts them; where voxels are too coarse for it, 100 voxels. Where
+    /// membranes are looked for at a smaller width, this is smaller by the cube of that.
     pub min_volume_um3: f64,
     /// How much of the usual strength of membranes nearby parts two cells, 0 to 1, where nothing else is known of them:
     /// by [`Partition::Average`] and [`Partition::Multicut`], and of crumbs.
