@@ -288,7 +288,7 @@ pub(crate) fn seed_reach(voxel_size: VoxelSize, width_um: f64) -> [usize; 3] {
 mod tests {
     use super::*;
     use crate::confidence::Grade;
-    use crate::testing::{sized_volume, volume};
+    use crate::testing::{sized_volume, tissue_of, volume};
     use primordia_data::VoxelSize;
     use primordia_data::phantom::{self, Optics, PhantomParams, TissueParams};
     use rand::SeedableRng;
@@ -324,18 +324,9 @@ mod tests {
     #[test]
     fn small_cells_are_found_in_voxels_that_show_their_walls() {
         let size = VoxelSize::from_um([0.4, 0.2, 0.2]).unwrap();
-        let usual = TissueParams::default();
-        let half_as_wide = TissueParams {
-            n_cells: 40,
-            length_um: 0.5 * usual.length_um,
-            width_um: 0.5 * usual.width_um,
-            height_um: 0.5 * usual.height_um,
-            rosette_radius_um: 0.5 * usual.rosette_radius_um,
-            curvature_per_um: 0.0,
-            ..usual
-        };
         let optics = Optics::dim(size);
-        let params = PhantomParams { tissue: half_as_wide, optics, ..PhantomParams::default() };
+        let params =
+            PhantomParams { tissue: tissue_of(40, 0.5), optics, ..PhantomParams::default() };
         let phantom = phantom::specimen(&params, 1).unwrap();
         let found = auto(&phantom.membrane, &Auto::default()).unwrap();
         let scores = crate::score(&found.labels, &phantom.truth).unwrap();

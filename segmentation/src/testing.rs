@@ -2,6 +2,7 @@
 
 use nalgebra::Point3;
 use ndarray::Array3;
+use primordia_data::phantom::TissueParams;
 use primordia_data::{Labels, Volume, VoxelSize};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -95,4 +96,18 @@ pub(crate) fn reference_tissue() -> (Volume<u8>, Hartmann2020, Volume<u32>) {
     };
     let labels = bytes(&tissue.labels).into_iter().map(u32::from).collect();
     (volume(tissue.shape, bytes(&tissue.image)), params, volume(tissue.shape, labels))
+}
+
+/// A tissue of so many cells that are some times as wide as usual.
+pub(crate) fn tissue_of(n_cells: usize, times: f64) -> TissueParams {
+    let usual = TissueParams::default();
+    TissueParams {
+        n_cells,
+        length_um: times * usual.length_um,
+        width_um: times * usual.width_um,
+        height_um: times * usual.height_um,
+        rosette_radius_um: times * usual.rosette_radius_um,
+        curvature_per_um: usual.curvature_per_um / times,
+        ..usual
+    }
 }

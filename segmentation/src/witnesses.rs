@@ -244,23 +244,16 @@ pub(crate) fn even_out(evidence: &mut Volume<Evidence>, from: [usize; 3], usual:
 
 #[cfg(test)]
 mod tests {
-    use primordia_data::phantom::{self, Optics, PhantomParams, TissueParams};
+    use primordia_data::phantom::{self, Optics, PhantomParams};
 
     use super::*;
+    use crate::testing::tissue_of;
 
     /// How many voxels (0.4 µm) are merged for the network to see a tissue whose cells are some times as large as usual.
     fn merged(times: f64, optics: impl Fn(VoxelSize) -> Optics) -> [usize; 3] {
-        let usual = TissueParams::default();
-        let tissue = TissueParams {
-            n_cells: 12,
-            length_um: times * usual.length_um,
-            width_um: times * usual.width_um,
-            height_um: times * usual.height_um,
-            rosette_radius_um: times * usual.rosette_radius_um,
-            ..usual
-        };
         let optics = optics(VoxelSize::from_um([0.4; 3]).unwrap());
-        let params = PhantomParams { tissue, optics, ..PhantomParams::default() };
+        let params =
+            PhantomParams { tissue: tissue_of(12, times), optics, ..PhantomParams::default() };
         let (membrane, _) = phantom::membranes(&params, 1).unwrap();
         let network = Boundary::shipped().unwrap();
         by_network(&membrane, &Auto::default(), &network, true).unwrap().0.factors

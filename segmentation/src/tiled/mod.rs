@@ -306,11 +306,12 @@ fn add_moments(moments: &mut [(u64, [u64; 3])], from: [usize; 3], labels: &Volum
 
 #[cfg(test)]
 mod tests {
-    use primordia_data::phantom::{self, Optics, PhantomParams, TissueParams};
+    use primordia_data::phantom::{self, Optics, PhantomParams};
     use primordia_data::{Labels, Scratch};
 
     use super::*;
     use crate::block::whole;
+    use crate::testing::tissue_of;
 
     /// What floods do not see beyond their tiles changes single voxels.
     const SAME: f64 = 0.002;
@@ -320,15 +321,8 @@ mod tests {
     /// Cells that are some times as wide as usual.
     fn tissue(optics: Preset, voxel_um: [f64; 3], times: f64) -> Volume<u16> {
         let voxel_size = VoxelSize::from_um(voxel_um).unwrap();
-        let usual = TissueParams::default();
         let params = PhantomParams {
-            tissue: TissueParams {
-                n_cells: 30,
-                length_um: times * usual.length_um,
-                width_um: times * usual.width_um,
-                height_um: times * usual.height_um,
-                ..usual
-            },
+            tissue: tissue_of(30, times),
             optics: optics(voxel_size),
             ..PhantomParams::default()
         };
