@@ -3,7 +3,8 @@
 //! A hollow has sheets above and below, but little where it was cut from the outside and from the next hollow: far weaker
 //! sheets enclose it than enclose the cells of the image. How much weaker is an outlier tell the median and the median
 //! absolute deviation of all cells (Iglewicz & Hoaglin 1993, How to Detect and Handle Outliers): where light is dim, cells
-//! differ so much that none is one.
+//! differ so much that none is one. And it lies open: a cell of the tissue that lost its walls to a dim place borders mostly on
+//! other cells.
 
 use crate::merge::RegionGraph;
 
@@ -11,11 +12,13 @@ use crate::merge::RegionGraph;
 const MOST: f64 = 0.7;
 /// and they are more than so many standard deviations below it.
 const DEVIATIONS: f64 = 5.0;
+/// At least this share of the surface of a hollow is towards what is no cell: above it lies the skin, below it the tissue.
+const LEAST_OPEN: f64 = 0.35;
 /// Fewer cells do not tell what is usual.
 const FEWEST_CELLS: usize = 8;
 
-/// Takes hollows from the cells: those around which there is far less evidence than usual, and which touch what is no cell,
-/// or another hollow. `around` is the mean evidence on the faces of each group of regions, `graph` that of the groups; what
+/// Takes hollows from the cells: those around which there is far less evidence than usual, and which lie open towards what is
+/// no cell, or another hollow. `around` is the mean evidence on the faces of each group of regions, `graph` that of the groups; what
 /// holds a nucleus is no hollow.
 pub(crate) fn open_hollows(
     is_cell: &mut [bool],
@@ -30,14 +33,20 @@ pub(crate) fn open_hollows(
     }
     let most = least_of_cells(of_cells);
     let mut near = vec![Vec::new(); is_cell.len()];
-    for (a, b, _) in graph.faces() {
-        near[a as usize].push(b as usize);
-        near[b as usize].push(a as usize);
+    let mut closed_um2 = vec![0.0; is_cell.len()];
+    for (a, b, face) in graph.faces() {
+        for (group, other) in [(a, b), (b, a)] {
+            near[group as usize].push((other as usize, face.area_um2()));
+            closed_um2[group as usize] += face.area_um2();
+        }
     }
+    let most_closed_um2: Vec<f64> = closed_um2.iter().map(|um2| (1.0 - LEAST_OPEN) * um2).collect();
     let mut open: Vec<usize> = (0..is_cell.len()).filter(|&group| !is_cell[group]).collect();
     while let Some(group) = open.pop() {
-        for &other in &near[group] {
-            if is_cell[other] && around[other] < most && !has_nucleus(other) {
+        for &(other, area_um2) in &near[group] {
+            closed_um2[other] -= area_um2;
+            let is_open = closed_um2[other] <= most_closed_um2[other];
+            if is_cell[other] && is_open && around[other] < most && !has_nucleus(other) {
                 is_cell[other] = false;
                 open.push(other);
             }
@@ -82,6 +91,21 @@ mod tests {
         open_hollows(&mut is_cell, &around, &graph, |_| false);
         assert_eq!(is_cell[..3], [false; 3]);
         assert!(is_cell[3..].iter().all(|is_cell| *is_cell));
+    }
+
+    #[test]
+    fn a_cell_of_a_dim_place_is_no_hollow_unless_it_lies_open() {
+        let around = [[0.6, 0.4].as_slice(), &[0.9; 10]].concat();
+        let is_cell_by = |outside_um2: f64| {
+            let mut graph = RegionGraph::new(around.len());
+            graph.add(0, 1, Face::new(0.5 * outside_um2, outside_um2));
+            (2..around.len() as u32).for_each(|cell| graph.add(1, cell, Face::new(5.0, 10.0)));
+            let mut is_cell: Vec<bool> = (0..around.len()).map(|group| group > 0).collect();
+            open_hollows(&mut is_cell, &around, &graph, |_| false);
+            is_cell[1]
+        };
+        assert!(is_cell_by(40.0), "100 µm² of it are towards cells");
+        assert!(!is_cell_by(80.0));
     }
 
     #[test]
