@@ -16,7 +16,7 @@ use self::regions::{ScratchRegions, cells, with_cores};
 pub use self::room::{Room, hartmann2020_bytes, whole_bytes};
 use self::sheets::{ScratchSheets, Seen, raw_sheets, seen, sheet_width, with_network};
 use crate::auto::Auto;
-use crate::ceiling::Histogram;
+use crate::ceiling::{Histogram, Thin, block_factors, blocks, thin_reach};
 use crate::cells::Cells;
 use crate::confidence::{CellEvidence, Verdict};
 use crate::error::{Result, SegmentError};
@@ -219,14 +219,15 @@ fn shrunken<T: TiledPixel>(
     let image = room.scratch.volume(shape, coarse_size(size, factors)?)?;
     let per_block = factors.iter().product::<usize>() as u64;
     let bytes = per_block * size_of::<T>() as u64 + 4;
-    let mut histogram = Histogram::new();
-    for tile in room.tiles(apart([1; 3]), shape, bytes, 0)? {
+    let mut all = Histogram::new();
+    let step = block_factors(grid(&image));
+    for tile in room.tiles(apart(step), shape, bytes, 0)? {
         let part = membrane.read(&enlarged(&tile.core, factors, full))?;
         let part = shrink(&part, factors, Into::into)?;
-        histogram.add(part.as_slice());
+        all.add(blocks(&part)?.as_slice());
         image.write(tile.from(), &part)?;
     }
-    let ceiling = histogram.ceiling();
+    let ceiling = ceiling(&image, &all, room)?;
     for tile in room.tiles(apart([1; 3]), shape, bytes, 0)? {
         let part = image.read(&tile.core)?;
         if part.as_slice().iter().any(|&value| value > ceiling) {
@@ -234,6 +235,24 @@ fn shrunken<T: TiledPixel>(
         }
     }
     Ok(image)
+}
+
+/// What counts as the largest value of an image, of which all blocks were counted.
+fn ceiling(image: &ScratchVolume<f32>, all: &Histogram, room: &Room) -> Result<f32> {
+    /// The image; of its blocks, which are no larger, the means, their surroundings, and what is above them.
+    const BYTES: u64 = 6 * size_of::<f32>() as u64;
+    let step = block_factors(grid(image));
+    let reach = thin_reach(coarse_size(image.voxel_size(), step)?);
+    let cut = Cut { reach: [0, 1, 2].map(|axis| reach[axis] * step[axis]), step };
+    let mut thin = Thin::new(all);
+    for tile in room.tiles(cut, image.shape(), BYTES, 0)? {
+        let core = [0, 1, 2].map(|axis| {
+            let within = tile.part().core[axis].clone();
+            within.start / step[axis]..within.end.div_ceil(step[axis])
+        });
+        thin.add(&blocks(&image.read(&tile.around)?)?, &core);
+    }
+    Ok(thin.ceiling())
 }
 
 fn core_of(labels: &Volume<u32>, part: &Part) -> Result<Volume<u32>> {
