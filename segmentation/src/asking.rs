@@ -87,7 +87,15 @@ pub fn mends<S>(
 
 #[cfg(test)]
 mod tests {
+    use ndarray::s;
+    use primordia_data::VoxelSize;
+    use primordia_data::phantom::{self, Optics, Phantom, PhantomParams};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Binomial, Distribution, Poisson};
+
     use super::*;
+    use crate::testing::tissue_of;
 
     /// Of cells of which this share is wrong.
     fn of(n_cells: u32, wrong: f32) -> Verdict {
@@ -105,6 +113,29 @@ mod tests {
         assert_eq!(doubtful(Ok(of(100, 0.2))), Some(of(100, 0.2)));
         assert_eq!(doubtful(no_cells()).map(|verdict| verdict.n_cells), Some(0));
         assert_eq!(doubtful(Err(SegmentError::Constant { value: 0.0 })), None);
+    }
+
+    #[test]
+    fn cells_of_the_dim_half_of_a_tissue_are_looked_for_again() {
+        const LEFT: f64 = 0.06;
+        let optics = Optics::clean(VoxelSize::from_um([0.6, 0.3, 0.3]).unwrap());
+        let background = Poisson::new((1.0 - LEFT) * optics.background_counts).unwrap();
+        let params =
+            PhantomParams { tissue: tissue_of(40, 1.0), optics, ..PhantomParams::default() };
+        let Phantom { mut membrane, truth, .. } = phantom::specimen(&params, 1).unwrap();
+        let middle = membrane.shape()[2] / 2;
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        // Of its photons few are left.
+        membrane.voxels_mut().slice_mut(s![.., .., middle..]).mapv_inplace(|counts| {
+            let left = Binomial::new(u64::from(counts), LEFT).unwrap().sample(&mut rng);
+            left as u16 + background.sample(&mut rng) as u16
+        });
+        let sheets = auto_with(&membrane, &Auto::default(), &Guides::default()).unwrap();
+        let (found, witness) = auto_asking(&membrane, &Auto::default(), None, None).unwrap();
+        assert_eq!(witness, Witness::Network);
+        let f1 = |labels| crate::score(labels, &truth).unwrap().f1_iou_50;
+        let (before, after) = (f1(&sheets.labels), f1(&found.labels));
+        assert!(after > 0.9 && before < 0.8, "{before}, then {after}");
     }
 
     #[test]

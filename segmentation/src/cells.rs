@@ -27,6 +27,8 @@ pub(crate) struct Cells {
     pub(crate) names: Vec<u32>,
     /// The usual volume of a cell.
     pub(crate) usual_um3: f64,
+    /// [`faint_walls`] outside of them.
+    pub(crate) faint_walls: f64,
 }
 
 impl Cells {
@@ -95,6 +97,9 @@ impl Cells {
                 evidence.len() as u32
             })
             .collect();
+        let is_outside: Vec<bool> =
+            merged.groups.iter().map(|&group| !is_cell[group as usize]).collect();
+        let faint_walls = faint_walls(graph, &is_outside, usual_um3);
         if evidence.is_empty() {
             let min_volume_um3 = params.min_volume_um3;
             return Err(SegmentError::NoCells { shape: grid.0, min_volume_um3 });
@@ -102,8 +107,25 @@ impl Cells {
         let names = std::iter::once(0)
             .chain(sure.then(&merged).groups.iter().map(|&group| cell[group as usize]))
             .collect();
-        Ok(Self { evidence, names, usual_um3 })
+        Ok(Self { evidence, names, usual_um3, faint_walls })
     }
+}
+
+/// The area of faint walls between pieces that are outside of all cells, as a share of it and the area of the walls of cells: walls
+/// as large as those of cells that are stronger than noise, yet parted nothing. Those of skin are strong, and do not count.
+fn faint_walls(graph: &RegionGraph, is_outside: &[bool], usual_um3: f64) -> f64 {
+    const FAINT: std::ops::Range<f64> = 0.3..0.6;
+    const LARGE: f64 = 0.1; // of the surface of a cube that is as large as a cell, some 0.6 of a face
+    let large_um2 = LARGE * usual_um3.cbrt().powi(2);
+    let (mut faint_um2, mut of_cells_um2) = (0.0, 0.0);
+    for (a, b, face) in graph.faces() {
+        if !is_outside[a as usize] || !is_outside[b as usize] {
+            of_cells_um2 += face.area_um2();
+        } else if FAINT.contains(&face.mean()) && face.area_um2() > large_um2 {
+            faint_um2 += face.area_um2();
+        }
+    }
+    faint_um2 / (faint_um2 + of_cells_um2).max(f64::MIN_POSITIVE)
 }
 
 /// Which regions are one, and the usual volume of a cell, which is at least `least_um3`.

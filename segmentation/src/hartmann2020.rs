@@ -92,7 +92,7 @@ pub(crate) fn flood_bodies(smooth: &Volume<u8>, params: &Hartmann2020) -> Result
         let min_volume_um3 = params.min_voxels as f64 * smooth.voxel_size().volume_um3();
         return Err(SegmentError::NoCells { shape: smooth.shape(), min_volume_um3 });
     }
-    Ok(Segmentation { labels: Labels::new(labels), evidence: None, threshold })
+    Ok(Segmentation { labels: Labels::new(labels), evidence: None, faint_walls: 0.0, threshold })
 }
 
 /// Stretches an image linearly to bytes: its least value becomes 0, its largest 255, with rounding.

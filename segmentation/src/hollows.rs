@@ -3,10 +3,10 @@
 //! A hollow has sheets above and below, but little where it was cut from the outside and from the next hollow: far weaker
 //! sheets enclose it than enclose the cells of the image. How much weaker is an outlier tell the median and the median
 //! absolute deviation of all cells (Iglewicz & Hoaglin 1993, How to Detect and Handle Outliers): where light is dim, cells
-//! differ so much that none is one. And it lies open: a cell of the tissue that lost its walls to a dim place borders mostly on
-//! other cells.
+//! differ so much that none is one. And it lies open, and what encloses it is strong here and missing there: a cell of the tissue
+//! that lost its walls to a dim place borders mostly on other cells, and one near something bright has weak walls all around.
 
-use crate::merge::RegionGraph;
+use crate::merge::{Face, RegionGraph};
 
 /// Around hollows there is less than this share of the evidence that usually is around cells,
 const MOST: f64 = 0.7;
@@ -14,6 +14,8 @@ const MOST: f64 = 0.7;
 const DEVIATIONS: f64 = 5.0;
 /// At least this share of the surface of a hollow is towards what is no cell: above it lies the skin, below it the tissue.
 const LEAST_OPEN: f64 = 0.35;
+/// The evidence on its surface differs from place to place by this standard deviation or more.
+const LEAST_DEVIATION: f64 = 0.22;
 /// Fewer cells do not tell what is usual.
 const FEWEST_CELLS: usize = 8;
 
@@ -33,20 +35,22 @@ pub(crate) fn open_hollows(
     }
     let most = least_of_cells(of_cells);
     let mut near = vec![Vec::new(); is_cell.len()];
-    let mut closed_um2 = vec![0.0; is_cell.len()];
+    let mut surface = vec![Face::default(); is_cell.len()];
     for (a, b, face) in graph.faces() {
         for (group, other) in [(a, b), (b, a)] {
             near[group as usize].push((other as usize, face.area_um2()));
-            closed_um2[group as usize] += face.area_um2();
+            surface[group as usize] = surface[group as usize].with(face);
         }
     }
-    let most_closed_um2: Vec<f64> = closed_um2.iter().map(|um2| (1.0 - LEAST_OPEN) * um2).collect();
+    let mut open_um2 = vec![0.0; is_cell.len()];
     let mut open: Vec<usize> = (0..is_cell.len()).filter(|&group| !is_cell[group]).collect();
     while let Some(group) = open.pop() {
         for &(other, area_um2) in &near[group] {
-            closed_um2[other] -= area_um2;
-            let is_open = closed_um2[other] <= most_closed_um2[other];
-            if is_cell[other] && is_open && around[other] < most && !has_nucleus(other) {
+            open_um2[other] += area_um2;
+            let is_open = open_um2[other] >= LEAST_OPEN * surface[other].area_um2();
+            let differs = surface[other].deviation() >= LEAST_DEVIATION;
+            let is_hollow = is_open && differs && around[other] < most;
+            if is_cell[other] && is_hollow && !has_nucleus(other) {
                 is_cell[other] = false;
                 open.push(other);
             }
@@ -70,14 +74,14 @@ fn median(mut values: Vec<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::merge::Face;
 
     /// The outside 0, a hollow 1 that touches it, a hollow 2 behind that one, and cells, each of which touches the one before.
     fn chain(around_cells: &[f64]) -> (Vec<bool>, Vec<f64>, RegionGraph) {
         let around = [&[0.6, 0.4, 0.5], around_cells].concat();
         let mut graph = RegionGraph::new(around.len());
         for group in 1..around.len() as u32 {
-            graph.add(group - 1, group, Face::new(0.5, 1.0));
+            // Strong in one part, missing in the other.
+            graph.add(group - 1, group, Face::new(1.0, 1.0).with(Face::new(0.0, 1.0)));
         }
         let is_cell = (0..around.len()).map(|group| group > 0).collect();
         (is_cell, around, graph)
@@ -93,19 +97,26 @@ mod tests {
         assert!(is_cell[3..].iter().all(|is_cell| *is_cell));
     }
 
+    /// Whether a cell with weak walls towards other cells (100 µm²) and the outside is a hollow.
+    fn is_hollow(outside: Face) -> bool {
+        let around = [[0.6, 0.4].as_slice(), &[0.9; 10]].concat();
+        let mut graph = RegionGraph::new(around.len());
+        graph.add(0, 1, outside);
+        (2..around.len() as u32).for_each(|cell| graph.add(1, cell, Face::new(5.0, 10.0)));
+        let mut is_cell: Vec<bool> = (0..around.len()).map(|group| group > 0).collect();
+        open_hollows(&mut is_cell, &around, &graph, |_| false);
+        !is_cell[1]
+    }
+
     #[test]
     fn a_cell_of_a_dim_place_is_no_hollow_unless_it_lies_open() {
-        let around = [[0.6, 0.4].as_slice(), &[0.9; 10]].concat();
-        let is_cell_by = |outside_um2: f64| {
-            let mut graph = RegionGraph::new(around.len());
-            graph.add(0, 1, Face::new(0.5 * outside_um2, outside_um2));
-            (2..around.len() as u32).for_each(|cell| graph.add(1, cell, Face::new(5.0, 10.0)));
-            let mut is_cell: Vec<bool> = (0..around.len()).map(|group| group > 0).collect();
-            open_hollows(&mut is_cell, &around, &graph, |_| false);
-            is_cell[1]
-        };
-        assert!(is_cell_by(40.0), "100 µm² of it are towards cells");
-        assert!(!is_cell_by(80.0));
+        assert!(!is_hollow(Face::new(0.0, 40.0)));
+        assert!(is_hollow(Face::new(0.0, 80.0)));
+    }
+
+    #[test]
+    fn a_cell_with_weak_walls_all_around_is_no_hollow() {
+        assert!(!is_hollow(Face::new(32.0, 80.0)));
     }
 
     #[test]

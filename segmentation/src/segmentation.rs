@@ -13,6 +13,9 @@ pub struct Segmentation {
     pub labels: Labels,
     /// For each cell, in the order of [`Labels::cells`], what speaks for it; `None` of a method that does not ask.
     pub evidence: Option<Vec<CellEvidence>>,
+    /// The area of faint walls outside of all cells, as a share of it and the area of the walls of cells; 0 of a method that does
+    /// not ask.
+    pub faint_walls: f64,
     /// How the grey level that parts cell bodies from membranes was chosen.
     pub threshold: Threshold,
 }
@@ -26,7 +29,8 @@ impl Segmentation {
 
     /// What to make of the whole.
     pub fn verdict(&self) -> Option<Verdict> {
-        Some(Verdict::new(self.labels.cells(), &self.confidence()?))
+        let verdict = Verdict::new(self.labels.cells(), &self.confidence()?);
+        Some(verdict.with_faint_walls(self.faint_walls))
     }
 }
 

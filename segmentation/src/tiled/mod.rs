@@ -40,6 +40,8 @@ pub struct TiledSegmentation {
     pub evidence: Vec<CellEvidence>,
     /// For each cell its number of voxels and the sums of their positions (z, y, x).
     pub moments: Vec<(u64, [u64; 3])>,
+    /// As that of a [`Segmentation`](crate::Segmentation).
+    pub faint_walls: f64,
 }
 
 impl TiledSegmentation {
@@ -51,7 +53,7 @@ impl TiledSegmentation {
     /// What to make of the whole.
     pub fn verdict(&self) -> Verdict {
         let labels: Vec<u32> = (1..=self.evidence.len() as u32).collect();
-        Verdict::new(&labels, &self.confidence())
+        Verdict::new(&labels, &self.confidence()).with_faint_walls(self.faint_walls)
     }
 }
 
@@ -126,7 +128,8 @@ impl<T: TiledPixel> Joined<'_, T> {
         regions.rename(&cells.names);
         let has_core = with_cores(&regions, cells.evidence.len(), room)?;
         let (labels, moments) = refine.labels(&regions, &sheets, &has_core, room)?;
-        Ok(TiledSegmentation { labels, evidence: cells.evidence, moments })
+        let Cells { evidence, faint_walls, .. } = cells;
+        Ok(TiledSegmentation { labels, evidence, moments, faint_walls })
     }
 }
 
@@ -374,6 +377,7 @@ mod tests {
     #[test]
     fn labels_found_in_tiles_are_those_of_the_whole() {
         // Borders in planes, as found, and in blocks of voxels; small cells.
+        const BRIGHT: u16 = 800;
         let all: [(Preset, [f64; 3], f64); 4] = [
             (Optics::dim, [1.0, 0.45, 0.45], 1.0),
             (Optics::very_dim, [1.0, 0.45, 0.45], 1.0),
@@ -381,7 +385,9 @@ mod tests {
             (Optics::dim, [0.5, 0.2, 0.2], 0.5),
         ];
         for (optics, voxel_um, times) in all {
-            let (tiled, whole) = in_tiles_and_whole(&tissue(optics, voxel_um, times));
+            let mut image = tissue(optics, voxel_um, times);
+            image.voxels_mut().slice_mut(s![..8, ..20, ..20]).fill(BRIGHT); // debris
+            let (tiled, whole) = in_tiles_and_whole(&image);
             let scores = crate::score(&tiled, &whole).unwrap();
             assert_eq!(scores.n_cells, scores.n_true);
             assert!(scores.adapted_rand_error <= SAME, "{scores:?}");
