@@ -294,7 +294,6 @@ mod tests {
     use super::*;
     use crate::confidence::Grade;
     use crate::testing::{sized_volume, tissue_of, volume};
-    use ndarray::{Array3, Axis, concatenate};
     use primordia_data::VoxelSize;
     use primordia_data::phantom::{self, Optics, PhantomParams, TissueParams};
     use rand::SeedableRng;
@@ -411,38 +410,6 @@ mod tests {
         let found = auto(&image, &Auto::default()).unwrap();
         let scores = crate::score(&found.labels, &phantom.truth).unwrap();
         assert_eq!(scores.f1_iou_50, 1.0, "{scores:?}");
-    }
-
-    #[test]
-    fn debris_beside_a_tissue_hides_no_cell() {
-        const TIMES_AS_BRIGHT: f64 = 8.0;
-        const RADIUS_UM: f64 = 7.0;
-        const BESIDE: usize = 60; // voxels
-        let optics = Optics::clean(VoxelSize::from_um([0.6, 0.3, 0.3]).unwrap());
-        let bright = TIMES_AS_BRIGHT * optics.peak_counts;
-        let dark = Poisson::new(optics.background_counts).unwrap();
-        let tissue = TissueParams { n_cells: 40, ..TissueParams::default() };
-        let params = PhantomParams { tissue, optics, ..PhantomParams::default() };
-        let phantom = phantom::specimen(&params, 1).unwrap();
-        let [n_z, n_y, n_x] = phantom.membrane.shape();
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let beside = Array3::from_shape_fn([n_z, BESIDE, n_x], |(z, y, x)| {
-            let from = [(z, n_z, 0.6), (y, BESIDE, 0.3), (x, n_x, 0.3)];
-            let from = from.map(|(at, n, um)| um * (at as f64 - 0.5 * n as f64));
-            let is_ball = from.iter().map(|um| um * um).sum::<f64>() < RADIUS_UM.powi(2);
-            // Lumpy, by some 1 µm.
-            let waves: f64 = from.iter().map(|um| (3.0 * um).sin()).product();
-            let counts = Poisson::new(bright * (1.0 + 0.7 * waves)).unwrap();
-            (if is_ball { counts.sample(&mut rng) } else { dark.sample(&mut rng) }) as u16
-        });
-        let tissue = phantom.membrane.voxels();
-        let image = concatenate![Axis(1), tissue.view(), beside];
-        let image = Volume::new(image, phantom.membrane.voxel_size()).unwrap();
-        let found = auto(&image, &Auto::default()).unwrap();
-        let labels = found.labels.volume().voxels().slice(ndarray::s![.., ..n_y, ..]).to_owned();
-        let labels = Labels::new(Volume::new(labels, image.voxel_size()).unwrap());
-        let ious = crate::best_ious(&phantom.truth, &labels).unwrap();
-        assert!(ious.iter().all(|&iou| iou > 0.5), "{ious:?}");
     }
 
     #[test]
