@@ -31,7 +31,7 @@ const MOST: f32 = 3.0;
 /// Values are counted by their upper bits, which are right to a hundredth.
 const BITS: u32 = 16;
 
-/// What counts as the largest value of an image; infinite where nothing is thin.
+/// What counts as the largest value of an image; infinite where nearly all of it is the same.
 pub(crate) fn ceiling<T: Copy + Into<f32> + Sync>(image: &Volume<T>) -> Result<f32> {
     let blocks = blocks(image)?;
     let mut all = Histogram::new();
@@ -90,12 +90,11 @@ impl Thin {
         self.above.add(&above.collect::<Vec<f32>>());
     }
 
-    /// What counts as the largest value of the image; infinite where nothing is thin.
+    /// What counts as the largest value of the image; where nothing is thin, that of blocks.
     pub(crate) fn ceiling(&self) -> f32 {
         let noise = ABOVE_NOISE * self.above.quantile(0.5);
         let of_sheets = self.above.middle_of_those_above(noise);
-        of_sheets
-            .map_or(f32::INFINITY, |of_sheets| self.around.quantile(AROUND) + HEADROOM * of_sheets)
+        of_sheets.map_or(self.most, |of_sheets| self.around.quantile(AROUND) + HEADROOM * of_sheets)
     }
 }
 
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_without_anything_thin_has_no_ceiling() {
+    fn an_image_of_one_value_has_no_ceiling() {
         assert_eq!(
             ceiling(&sized_volume([8; 3], vec![5_u8; 512], [1.0; 3])).unwrap(),
             f32::INFINITY
