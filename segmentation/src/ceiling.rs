@@ -64,6 +64,8 @@ fn box_radius(block_size: VoxelSize) -> [usize; 3] {
 /// Counts how far blocks are above their surroundings, in any number of parts in any order.
 pub(crate) struct Thin {
     most: f32,
+    /// What counts as the largest value where nothing is thin.
+    or_else: f32,
     around: Histogram,
     above: Histogram,
 }
@@ -72,8 +74,15 @@ impl Thin {
     /// Of an image whose blocks were counted.
     pub(crate) fn new(blocks: &Histogram) -> Self {
         let (median, bright) = (blocks.quantile(0.5), blocks.quantile(BRIGHT));
-        let most = if bright > median { median + MOST * (bright - median) } else { f32::INFINITY };
-        Self { most, around: Histogram::new(), above: Histogram::new() }
+        let above_median = |times: f32| {
+            if bright > median { median + times * (bright - median) } else { f32::INFINITY }
+        };
+        Self {
+            most: above_median(MOST),
+            or_else: above_median(2.0 * MOST),
+            around: Histogram::new(),
+            above: Histogram::new(),
+        }
     }
 
     /// Adds those in `core` of a part of the image, which reaches [`thin_reach`] further.
@@ -90,11 +99,12 @@ impl Thin {
         self.above.add(&above.collect::<Vec<f32>>());
     }
 
-    /// What counts as the largest value of the image; where nothing is thin, that of blocks.
+    /// What counts as the largest value of the image; where nothing is thin, it follows from the brightest blocks.
     pub(crate) fn ceiling(&self) -> f32 {
         let noise = ABOVE_NOISE * self.above.quantile(0.5);
         let of_sheets = self.above.middle_of_those_above(noise);
-        of_sheets.map_or(self.most, |of_sheets| self.around.quantile(AROUND) + HEADROOM * of_sheets)
+        of_sheets
+            .map_or(self.or_else, |of_sheets| self.around.quantile(AROUND) + HEADROOM * of_sheets)
     }
 }
 
