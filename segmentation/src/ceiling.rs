@@ -17,7 +17,7 @@ use crate::resample::{factors_on, shrink};
 const BOX_UM: f64 = 3.5;
 /// It is sought among blocks of voxels of up to this size.
 const BLOCK_UM: f64 = 0.25 * BOX_UM;
-/// No more than this share of an image is lumps.
+/// At least this share of an image is no lump.
 const AROUND: f64 = 0.9;
 /// What is thin is so many times as far above its surroundings as half of all places, where there is but noise.
 const ABOVE_NOISE: f32 = 5.0;

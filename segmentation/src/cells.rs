@@ -111,11 +111,12 @@ impl Cells {
     }
 }
 
-/// The area of faint walls between pieces that are outside of all cells, as a share of it and the area of the walls of cells: walls
-/// as large as those of cells that are stronger than noise, yet parted nothing. Those of skin are strong, and do not count.
+/// The area of faint walls between pieces that are outside of all cells, as a share of it and the area of all faces that pieces of
+/// cells have: walls as large as those of cells that are stronger than noise, yet parted nothing. Those of skin are strong, and do
+/// not count.
 fn faint_walls(graph: &RegionGraph, is_outside: &[bool], usual_um3: f64) -> f64 {
     const FAINT: std::ops::Range<f64> = 0.3..0.6;
-    const LARGE: f64 = 0.1; // of the surface of a cube that is as large as a cell, some 0.6 of a face
+    const LARGE: f64 = 0.1; // of the side of a cube that is as large as a cell
     let large_um2 = LARGE * usual_um3.cbrt().powi(2);
     let (mut faint_um2, mut of_cells_um2) = (0.0, 0.0);
     for (a, b, face) in graph.faces() {
@@ -249,5 +250,26 @@ impl Extent {
         self.volume_um3.len() == 1
             || volume > OUTSIDE * usual_um3
             || (volume > 4.0 * usual_um3 && self.border_share(group) > 0.35)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn walls_outside_of_cells_count_if_they_are_faint_and_large() {
+        // A cell 0 beside pieces 1 to 4 of the outside; cells of 1000 µm³ have sides of 100 µm².
+        let share = |mean: f64, area_um2: f64| {
+            let mut graph = RegionGraph::new(5);
+            graph.add(0, 1, Face::new(60.0, 60.0));
+            graph.add(1, 2, Face::new(mean * area_um2, area_um2));
+            graph.add(3, 4, Face::new(mean * area_um2, area_um2));
+            faint_walls(&graph, &[false, true, true, true, true], 1000.0)
+        };
+        assert!((share(0.4, 20.0) - 40.0 / 100.0).abs() < 1e-6);
+        assert_eq!(share(0.4, 5.0), 0.0, "too small");
+        assert_eq!(share(0.2, 20.0), 0.0, "noise");
+        assert_eq!(share(0.9, 20.0), 0.0, "skin");
     }
 }

@@ -72,7 +72,7 @@ pub struct Verdict {
     pub expected_wrong: f64,
     /// The least sure cells and their probabilities of being whole, at most five, least sure first.
     pub least_sure: Vec<(u32, f32)>,
-    /// The area of faint walls outside of all cells, as a share of it and the area of the walls of cells.
+    /// The area of faint walls outside of all cells, as a share of it and the area of all faces that pieces of cells have.
     pub faint_walls: f64,
 }
 
@@ -113,7 +113,7 @@ impl Verdict {
         other.n_cells == 0 || (leaves_no_more && whole(self) >= NEARLY * whole(other))
     }
 
-    /// With the area of faint walls outside of all cells, as a share of it and the area of the walls of cells.
+    /// With the area of faint walls outside of all cells, as a share of it and the area of all faces that pieces of cells have.
     #[must_use]
     pub fn with_faint_walls(mut self, faint_walls: f64) -> Self {
         self.faint_walls = faint_walls;

@@ -13,8 +13,8 @@ pub struct Segmentation {
     pub labels: Labels,
     /// For each cell, in the order of [`Labels::cells`], what speaks for it; `None` of a method that does not ask.
     pub evidence: Option<Vec<CellEvidence>>,
-    /// The area of faint walls outside of all cells, as a share of it and the area of the walls of cells; 0 of a method that does
-    /// not ask.
+    /// The area of faint walls outside of all cells, as a share of it and the area of all faces that pieces of cells
+    /// have; 0 of a method that does not ask.
     pub faint_walls: f64,
     /// How the grey level that parts cell bodies from membranes was chosen.
     pub threshold: Threshold,

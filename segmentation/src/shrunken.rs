@@ -99,7 +99,7 @@ mod tests {
         for factors in [[1; 3], [1, 1, 2]] {
             let image = Shrunken::new(&full, factors).unwrap();
             let high = image.range().unwrap().1;
-            assert!((8.0..40.0).contains(&high), "{high}");
+            assert!((8.0..=24.0).contains(&high), "three times 8 at most: {high}");
             let block = image.block(&[0..1, 0..20, 0..10]).unwrap();
             assert_eq!(block.iter().copied().fold(0.0, f32::max), high);
         }
