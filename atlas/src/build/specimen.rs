@@ -164,8 +164,18 @@ pub fn labels_of(
 /// Cells, and what is known of how they were found.
 struct Found {
     labels: Labels,
+    known: Known,
+}
+
+/// What is known of how cells were found; nothing of given ones.
+#[derive(Default, Serialize, Deserialize)]
+struct Known {
+    /// As [`SpecimenCells::confidence`].
     confidence: Option<Vec<f32>>,
+    /// As [`SpecimenCells::unmixing`].
     unmixing: Option<Unmixing>,
+    /// As [`Segmentation::faint_walls`](primordia_segmentation::Segmentation::faint_walls).
+    faint_walls: f64,
 }
 
 /// Hashes of the files of a specimen.
@@ -204,9 +214,11 @@ fn compute(
 ) -> Result<SpecimenCells> {
     let image = open(specimen)?;
     progress.step(&format!("{}: finding cells", specimen.id));
-    let Found { labels, confidence, unmixing } =
-        corrected_cells(experiment, specimen, &image, work, inputs)?;
-    warn_of_unsure_cells(&specimen.id, &labels, confidence.as_deref());
+    let Found { labels, known } = corrected_cells(experiment, specimen, &image, work, inputs)?;
+    if let Some(verdict) = known.verdict(&labels).filter(|verdict| verdict.grade != Grade::Pass) {
+        tracing::warn!("segmentation of {}: {verdict}", specimen.id);
+    }
+    let Known { confidence, unmixing, .. } = known;
     progress.step(&format!("{}: measuring {} cells", specimen.id, labels.n_cells()));
     let registration = registered(&labels, specimen)?;
     let (names, volumes) = read_channels(experiment, &image)?;
@@ -240,15 +252,14 @@ fn compute(
     Ok(SpecimenCells { layouts: layouts.collect(), confidence, unmixing, ..cells })
 }
 
-fn warn_of_unsure_cells(specimen: &str, labels: &Labels, confidence: Option<&[f32]>) {
-    // What was corrected by hand has no probability any more.
-    let said = |confidence: &[f32]| -> (Vec<u32>, Vec<f32>) {
-        let cells = labels.cells().iter().copied().zip(confidence.iter().copied());
-        cells.filter(|cell| !cell.1.is_nan()).unzip()
-    };
-    let verdict = confidence.map(said).map(|(cells, p)| Verdict::new(&cells, &p));
-    if let Some(verdict) = verdict.filter(|verdict| verdict.grade != Grade::Pass) {
-        tracing::warn!("segmentation of {specimen}: {verdict}");
+impl Known {
+    /// What to make of the cells `labels`; none of a method that does not say.
+    fn verdict(&self, labels: &Labels) -> Option<Verdict> {
+        // What was corrected by hand has no probability any more.
+        let cells = labels.cells().iter().copied().zip(self.confidence.as_ref()?.iter().copied());
+        let (cells, probabilities): (Vec<u32>, Vec<f32>) =
+            cells.filter(|cell| !cell.1.is_nan()).unzip();
+        Some(Verdict::new(&cells, &probabilities).with_faint_walls(self.faint_walls))
     }
 }
 
@@ -276,7 +287,7 @@ fn corrected_cells(
 ) -> Result<Found> {
     let found = find_cells(experiment, specimen, image, work, &inputs.cells)?;
     let Some(path) = &specimen.edits else { return Ok(found) };
-    let Found { labels, confidence, unmixing } = found;
+    let Found { labels, known } = found;
     let log = EditLog::read(path)?;
     let named = experiment.reference.as_deref();
     let reference = named.map(|name| reference(specimen, image, name)).transpose()?;
@@ -289,11 +300,16 @@ fn corrected_cells(
         };
         edited.labels.cells().iter().map(of).collect()
     };
-    let confidence = confidence.map(kept);
+    let known = Known {
+        confidence: known.confidence.map(kept),
+        // Who corrected the cells has seen whether any is missing.
+        faint_walls: 0.0,
+        ..known
+    };
     let depends = format!("{:?} {}", without_paths(experiment, specimen), inputs.all());
     let key = WorkKey::new("corrected", &specimen.id, &[depends.as_bytes()]);
     write_labels(work.path(&key, ".ome.tif"), &edited.labels)?;
-    Ok(Found { labels: edited.labels, confidence, unmixing })
+    Ok(Found { labels: edited.labels, known })
 }
 
 /// The channel of an image in which cells are found.
@@ -320,25 +336,29 @@ fn find_cells(
     if let Some(path) = &specimen.labels {
         let labels = ImageFile::open_dataset(path, specimen.labels_dataset.as_deref())?;
         let labels = given_labels(&labels, image)?;
-        return Ok(Found { labels, confidence: None, unmixing: None });
+        return Ok(Found { labels, known: Known::default() });
     }
     let name = experiment.reference.as_deref().unwrap_or("membrane");
     let depends = format!("{:?} {name} {input_hash}", without_paths(experiment, specimen));
     let key = WorkKey::new("labels", &specimen.id, &[depends.as_bytes()]);
     let path = work.path(&key, ".ome.tif");
-    if let (Some((confidence, unmixing)), Some(labels)) = (work.load(&key), kept_labels(&path)) {
-        return Ok(Found { labels, confidence, unmixing });
+    if let (Some(known), Some(labels)) = (work.load(&key), kept_labels(&path)) {
+        return Ok(Found { labels, known });
     }
     let finder = Finder::new(experiment.segmentation, None)?;
     let found = segment_image(&reference(specimen, image, name)?, &finder)?;
     if found.n_nuclei == Some(0) {
         tracing::warn!("segmentation of {}: no nuclei found in their channel", specimen.id);
     }
-    let (cells, unmixing) = (found.cells, found.unmixing);
+    let cells = found.cells;
     write_labels(&path, &cells.labels)?;
-    let confidence = cells.confidence();
-    work.store(&key, &(&confidence, &unmixing))?;
-    Ok(Found { labels: cells.labels, confidence, unmixing })
+    let known = Known {
+        confidence: cells.confidence(),
+        unmixing: found.unmixing,
+        faint_walls: cells.faint_walls,
+    };
+    work.store(&key, &known)?;
+    Ok(Found { labels: cells.labels, known })
 }
 
 fn kept_labels(path: &Path) -> Option<Labels> {
@@ -456,5 +476,26 @@ impl SpecimenCells {
     pub fn decisions(&self) -> [Decision; 2] {
         [&self.direction, &self.apical]
             .map(|(text, confidence)| Decision { text: text.clone(), confidence: *confidence })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array3;
+    use primordia_data::VoxelSize;
+
+    use super::*;
+
+    #[test]
+    fn sure_cells_beside_faint_walls_are_worth_a_look_until_somebody_corrected_them() {
+        let size = VoxelSize::from_um([1.0; 3]).unwrap();
+        let labels = Labels::new(Volume::new(Array3::from_elem([1; 3], 1), size).unwrap());
+        let grade = |faint_walls| {
+            let known = Known { confidence: Some(vec![1.0]), unmixing: None, faint_walls };
+            known.verdict(&labels).map(|verdict| verdict.grade)
+        };
+        assert_eq!(grade(0.5), Some(Grade::Look));
+        assert_eq!(grade(0.0), Some(Grade::Pass), "as that of corrected ones is");
+        assert!(Known::default().verdict(&labels).is_none(), "given ones");
     }
 }
