@@ -146,6 +146,12 @@ mod tests {
         assert!(mends(Ok(of(100, 0.3)), of(0, 0.0)), "better than nothing");
         assert!(!mends(Ok(of(100, 0.3)), of(100, 0.2)), "more are wrong");
         assert!(!mends(Ok(of(300, 0.3)), of(100, 0.2)), "a larger share is wrong");
+        assert!(mends(Ok(of(120, 0.06)), of(100, 0.05)), "far more are whole");
+        assert!(!mends(Ok(of(105, 0.06)), of(100, 0.05)), "hardly more are whole");
+        assert!(
+            !mends(Ok(of(120, 0.24)), of(100, 0.2)),
+            "far more look whole where nothing is sure"
+        );
         assert!(!mends(Ok(of(30, 0.1)), of(100, 0.2)), "most are lost");
         assert!(!mends(no_cells(), of(100, 0.2)));
     }

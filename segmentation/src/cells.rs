@@ -1,5 +1,5 @@
 //! Regions become cells: those that are one are joined, crumbs go where least parts them, and what is far larger than a
-//! cell, or a hollow, is background.
+//! cell, a hollow or debris is background.
 
 use primordia_data::VoxelSize;
 
@@ -17,6 +17,8 @@ use crate::pieces::Piece;
 const SMALLEST: f64 = 0.1;
 /// Of what the border of the image cuts there may be little to see: it counts as so many times larger.
 const CUT: f64 = 4.0;
+/// What is far brighter than membranes by more than this share of it is no cell, but debris.
+const DEBRIS: f64 = 0.5;
 /// Regions with at most so much evidence between them are one piece before anything else is asked: half of them, as a rule.
 const NOTHING: f64 = 0.1;
 
@@ -81,6 +83,9 @@ impl Cells {
             .collect();
         let around: Vec<f64> = seen.iter().map(|seen| seen.around).collect();
         open_hollows(&mut is_cell, &around, &joined, |group| nuclei.has_nucleus(group));
+        for (group, is_cell) in is_cell.iter_mut().enumerate() {
+            *is_cell &= !extent.is_debris(group) || nuclei.has_nucleus(group);
+        }
         let mut evidence = Vec::new();
         let cell: Vec<u32> = (0..merged.n_groups())
             .map(|group| {
@@ -186,6 +191,7 @@ fn evidence_of(joined: &RegionGraph, nuclei: &Guide<'_>, assumed: Face) -> Vec<C
 /// How far groups of regions reach.
 struct Extent {
     volume_um3: Vec<f64>,
+    bright_um3: Vec<f64>,
     border_um2: Vec<f64>,
     surface_um2: Vec<f64>,
 }
@@ -205,7 +211,12 @@ impl Extent {
             surface_um2[a as usize] += face.area_um2();
             surface_um2[b as usize] += face.area_um2();
         }
-        Self { volume_um3: sum(|piece| piece.volume_um3), border_um2, surface_um2 }
+        Self {
+            volume_um3: sum(|piece| piece.volume_um3),
+            bright_um3: sum(|piece| f64::from(piece.bright_um3)),
+            border_um2,
+            surface_um2,
+        }
     }
 
     /// The usual volume of a cell: half of the volume of all cells lies in larger ones. Cells are groups of at least
@@ -237,6 +248,11 @@ impl Extent {
     /// Whether the border of the image cuts it.
     fn is_cut(&self, group: usize) -> bool {
         self.border_um2[group] > 0.0
+    }
+
+    /// Whether most of it is far brighter than membranes.
+    fn is_debris(&self, group: usize) -> bool {
+        self.bright_um3[group] > DEBRIS * self.volume_um3[group]
     }
 
     fn border_share(&self, group: usize) -> f64 {

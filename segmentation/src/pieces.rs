@@ -5,6 +5,7 @@ use nalgebra::{Matrix3, RealField, Vector3, Vector6};
 use ndarray::{Axis, s};
 use primordia_data::{Volume, VoxelSize};
 
+use crate::ceiling::Bright;
 use crate::evidence::Evidence;
 use crate::regions::Part;
 
@@ -16,6 +17,8 @@ pub(crate) struct Piece {
     pub(crate) border_um2: f32,
     /// The evidence for sheets, integrated over the volume, in µm³.
     pub(crate) evidence_um3: f32,
+    /// The volume that is far brighter than membranes.
+    pub(crate) bright_um3: f32,
     /// The centre of mass (z, y, x).
     pub(crate) centre_um: Vector3<f32>,
     /// The covariance of the position (zz, yy, xx, zy, zx, yx) within the volume.
@@ -33,6 +36,7 @@ impl Piece {
             volume_um3,
             border_um2: self.border_um2 + other.border_um2,
             evidence_um3: self.evidence_um3 + other.evidence_um3,
+            bright_um3: self.bright_um3 + other.bright_um3,
             centre_um: self.centre_um + apart * share,
             spread_um2: self.spread_um2 * (1.0 - share)
                 + other.spread_um2 * share
@@ -90,6 +94,8 @@ struct Count {
     products: [u64; 6],
     /// Of their evidence, in steps.
     evidence: u64,
+    /// Bright voxels.
+    bright: u64,
     /// Faces of voxels on the border of the image, across z, y and x.
     border: [u64; 3],
 }
@@ -144,6 +150,15 @@ impl Counts {
         }
     }
 
+    /// Adds which of the voxels asked for are bright.
+    pub(crate) fn add_bright(&mut self, labels: &Volume<u32>, part: &Part, bright: &Bright) {
+        for [z, y, x] in bright.within(part) {
+            for &label in labels.voxels().slice(s![z, y, x]).iter().filter(|label| **label > 0) {
+                self.all[label as usize - 1].bright += 1;
+            }
+        }
+    }
+
     /// The regions `1..=n` as `0..n`.
     pub(crate) fn pieces(&self) -> Vec<Piece> {
         self.all.iter().map(|count| count.piece(self.voxel_size)).collect()
@@ -177,6 +192,7 @@ impl Count {
         Piece {
             volume_um3: self.voxels as f64 * voxel_um3,
             border_um2: border.map(|(&n, um2)| n as f64 * um2).sum::<f64>() as f32,
+            bright_um3: (self.bright as f64 * voxel_um3) as f32,
             evidence_um3: (self.evidence as f64 / Evidence::STEPS * voxel_um3) as f32,
             centre_um: middle.component_mul(&um).map(|um| um as f32),
             spread_um2: (places + own).component_mul(&products(um)).map(|um2| um2 as f32),

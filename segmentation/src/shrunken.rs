@@ -4,10 +4,11 @@ use ndarray::{Array3, s};
 use primordia_data::{Volume, VoxelSize};
 use rayon::prelude::*;
 
-use crate::block::Block;
-use crate::ceiling::ceiling;
+use crate::block::{Block, sides, whole};
+use crate::ceiling::{Bright, Ceiling};
 use crate::error::Result;
 use crate::hartmann2020::finite_range;
+use crate::regions::Part;
 use crate::resample::{shrink, shrink_block};
 use crate::tiles::Tile;
 
@@ -16,24 +17,31 @@ pub(crate) struct Shrunken<'a, T> {
     full: &'a Volume<T>,
     factors: [usize; 3],
     kept: Option<Volume<f32>>,
-    ceiling: f32,
+    ceiling: Ceiling,
 }
 
 impl<'a, T: Copy + Into<f32> + Sync> Shrunken<'a, T> {
     pub(crate) fn new(full: &'a Volume<T>, factors: [usize; 3]) -> Result<Self> {
         if factors == [1; 3] {
-            return Ok(Self { full, factors, kept: None, ceiling: ceiling(full)? });
+            return Ok(Self { full, factors, kept: None, ceiling: Ceiling::of(full)? });
         }
         let mut kept = shrink(full, factors, Into::into)?;
-        let ceiling = ceiling(&kept)?;
+        let ceiling = Ceiling::of(&kept)?;
         if let Some(voxels) = kept.voxels_mut().as_slice_mut() {
-            voxels.par_iter_mut().for_each(|value| *value = value.min(ceiling));
+            voxels.par_iter_mut().for_each(|value| *value = value.min(ceiling.most));
         }
+        let all = Part::whole(kept.shape());
+        ceiling.lower_near_lumps(kept.voxels_mut(), &all);
         Ok(Self { full, factors, kept: Some(kept), ceiling })
     }
 
     pub(crate) fn factors(&self) -> [usize; 3] {
         self.factors
+    }
+
+    /// What of it is far brighter than membranes; the rest is forgotten.
+    pub(crate) fn into_bright(self) -> Bright {
+        self.ceiling.bright
     }
 
     /// Its shape, and the size of its voxels.
@@ -46,7 +54,7 @@ impl<'a, T: Copy + Into<f32> + Sync> Shrunken<'a, T> {
     pub(crate) fn range(&self) -> Result<(f32, f32)> {
         let (low, high) =
             self.kept.as_ref().map_or_else(|| finite_range(self.full), finite_range)?;
-        Ok((low, high.min(self.ceiling)))
+        Ok((low, high.min(self.ceiling.most)))
     }
 
     /// Calls `work` with what is read of it for a tile.
@@ -67,8 +75,11 @@ impl<'a, T: Copy + Into<f32> + Sync> Shrunken<'a, T> {
             let [z, y, x] = block.clone();
             return Ok(kept.voxels().slice(s![z, y, x]).to_owned());
         }
-        let cut = |value: T| value.into().min(self.ceiling);
-        shrink_block(self.full, self.factors, block, cut)
+        let cut = |value: T| value.into().min(self.ceiling.most);
+        let mut voxels = shrink_block(self.full, self.factors, block, cut)?;
+        let from = block.clone().map(|range| range.start);
+        self.ceiling.lower_near_lumps(voxels.view_mut(), &Part { core: whole(sides(block)), from });
+        Ok(voxels)
     }
 }
 

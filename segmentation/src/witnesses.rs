@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::auto::{Auto, Guides};
 use crate::block::{Block, whole};
+use crate::ceiling::Bright;
 use crate::error::Result;
 use crate::evidence::Evidence;
 use crate::hartmann2020::finite_range;
@@ -25,12 +26,19 @@ use crate::zoom::{Zoom, squares};
 /// much of both is as usual.
 const AGREED: f32 = 0.8;
 
-/// The sheets of the shrunken image, by the filter or by both witnesses.
+/// What the shrunken image shows.
+pub(crate) struct Found<'a, T> {
+    pub(crate) grid: FullGrid<'a, T>,
+    pub(crate) sheets: Sheets,
+    pub(crate) bright: Bright,
+}
+
+/// The sheets of the shrunken image, by the filter or by both witnesses, and what is far brighter than they are.
 pub(crate) fn found<'a, T>(
     membrane: &'a Volume<T>,
     params: &Auto,
     guides: &Guides<'_>,
-) -> Result<(FullGrid<'a, T>, Sheets)>
+) -> Result<Found<'a, T>>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
@@ -46,7 +54,7 @@ fn by_sheets<'a, T>(
     membrane: &'a Volume<T>,
     params: &Auto,
     merges_more: bool,
-) -> Result<(FullGrid<'a, T>, Sheets)>
+) -> Result<Found<'a, T>>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
@@ -57,8 +65,8 @@ where
     let image = grid.image_with(membrane, factors)?;
     let range = image.range()?;
     let sheets = sheets(&image, SheetScale::for_width(width.um), range)?;
-    drop(image);
-    Ok((FullGrid { image: membrane, factors, range, width }, sheets))
+    let bright = image.into_bright(); // memory is needed
+    Ok(Found { grid: FullGrid { image: membrane, factors, range, width }, sheets, bright })
 }
 
 /// `merges_more` as for sheets: the network is shown the image also from so far away.
@@ -67,7 +75,7 @@ fn by_network<'a, T>(
     params: &Auto,
     network: &Boundary,
     merges_more: bool,
-) -> Result<(FullGrid<'a, T>, Sheets)>
+) -> Result<Found<'a, T>>
 where
     T: Copy + Into<f32> + Send + Sync,
 {
@@ -83,7 +91,7 @@ where
     let (factors, grid, range) = (image.factors(), image.grid(), image.range()?);
     let scale = SheetScale::for_width(width.um);
     let mut evidence = sheets(&image, scale, range)?.evidence;
-    drop(image);
+    let bright = image.into_bright(); // memory is needed
     let learned = Volume::new(evened(seen)?.into_voxels(), grid.1)?;
     agree(&mut evidence, learned.as_slice());
     let mut sheets = Sheets { evidence, directions: Volume::new(Array3::default(grid.0), grid.1)? };
@@ -93,7 +101,7 @@ where
         put(&mut sheets.directions, tile.from(), &found);
     }
     drop(learned);
-    Ok((FullGrid { image: membrane, factors, range, width }, sheets))
+    Ok(Found { grid: FullGrid { image: membrane, factors, range, width }, sheets, bright })
 }
 
 /// Of an image from near and from afar the one in which the network sees more boundaries, and what it sees.
@@ -256,7 +264,7 @@ mod tests {
             PhantomParams { tissue: tissue_of(12, times), optics, ..PhantomParams::default() };
         let (membrane, _) = phantom::membranes(&params, 1).unwrap();
         let network = Boundary::shipped().unwrap();
-        by_network(&membrane, &Auto::default(), &network, true).unwrap().0.factors
+        by_network(&membrane, &Auto::default(), &network, true).unwrap().grid.factors
     }
 
     #[test]

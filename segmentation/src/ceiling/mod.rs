@@ -1,44 +1,147 @@
-//! How bright an image is but for what shines: lumps of debris, saturated spots, broken pixels.
+//! How bright an image is but for what shines: lumps of debris, yolk, saturated spots, broken pixels.
 //!
 //! A lump many times as bright as membranes says nothing of them, yet what is usual, how wide sheets are and what stands out are
-//! means in which it outweighs all else. So whatever is far brighter than membranes counts as less bright. How bright they are
-//! tells what is thin: how far each place is above the brightest box around it that no membrane fills, the white top-hat
-//! (Meyer 1979, doi:10.1177/27.1.438499), of which a lump has none but its corners.
+//! means in which it outweighs all else. So whatever is far brighter than membranes counts as less bright, and no brighter than
+//! membranes where a lump is near.
 
-use ndarray::s;
+mod bright;
+mod histogram;
+mod opening;
+mod thin;
+
+use ndarray::{ArrayViewMut3, s};
 use primordia_data::{Volume, VoxelSize};
 use rayon::prelude::*;
 
-use crate::block::{Block, whole};
+pub(crate) use self::bright::Bright;
+pub(crate) use self::histogram::Histogram;
+use self::thin::{BOX_UM, Heights, Range, Thin, WIDE_UM, boxes};
+pub(crate) use self::thin::{cube_sides, thin_reach};
 use crate::error::Result;
+use crate::regions::Part;
 use crate::resample::{factors_on, shrink};
 
-/// The box is larger than sheets are wide, but smaller than lumps of which there is much.
-const BOX_UM: f64 = 3.5;
-/// It is sought among blocks of voxels of up to this size.
+/// The image is looked at in blocks of voxels of up to this size.
 const BLOCK_UM: f64 = 0.25 * BOX_UM;
-/// At least this share of an image is no lump.
-const AROUND: f64 = 0.9;
-/// What is thin is so many times as far above its surroundings as half of all places, where there is but noise.
-const ABOVE_NOISE: f32 = 5.0;
-/// The ceiling is so many times as far above surroundings as sheets: higher than the junctions of membranes that are nearest to the
-/// objective.
+/// The ceiling is so many times as far above surroundings as sheets, higher than the junctions of membranes that are nearest to the
+/// objective,
 const HEADROOM: f32 = 3.0;
+/// and this much more of what noise is in single voxels.
+const NOISE: f32 = 3.0;
+/// A box that is filled so many times as far above surroundings as sheets are is a lump.
+const LUMP: f32 = 2.0;
+/// How often it is asked what is thin, and then what is a lump.
+const ROUNDS: usize = 4;
+/// Up to so many blocks away from it
+const NEAR: u32 = 2;
+/// nothing is so many times as far above surroundings.
+const NEAR_LUMPS: f32 = 1.25;
+/// No more than this share of an image is lumps.
+const MOST_LUMPS: f64 = 0.5;
 /// Nearly all blocks are no brighter than this share of them,
 const BRIGHT: f64 = 0.995;
 /// and those that are count at most as so many times as far above the median.
 const MOST: f32 = 3.0;
-/// Values are counted by their upper bits, which are right to a hundredth.
-const BITS: u32 = 16;
+/// This share of an image is darker than anything of it.
+const DARK: f64 = 0.01;
 
-/// What counts as the largest value of an image; infinite where nearly all of it is the same.
-pub(crate) fn ceiling<T: Copy + Into<f32> + Sync>(image: &Volume<T>) -> Result<f32> {
-    let blocks = blocks(image)?;
-    let mut all = Histogram::new();
-    all.add(blocks.as_slice());
-    let mut thin = Thin::new(&all);
-    thin.add(&blocks, &whole(blocks.shape()));
-    Ok(thin.ceiling())
+/// What counts as the largest value of an image.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ceiling {
+    /// Anywhere; infinite where nearly all of the image is the same.
+    pub(crate) most: f32,
+    /// Near lumps.
+    pub(crate) near_lumps: f32,
+    /// What is far brighter than membranes,
+    pub(crate) bright: Bright,
+    /// and what of it is as wide as no membrane,
+    lumps: Bright,
+    /// with what is near.
+    widened: Bright,
+}
+
+/// Shows the parts of an image as blocks of voxels, and what of them is asked for; each part reaches [`thin_reach`] further.
+pub(crate) type EachPart<'a> = dyn Fn(&mut dyn FnMut(&Volume<f32>, &Part)) -> Result<()> + 'a;
+
+impl Ceiling {
+    pub(crate) fn of<T: Copy + Into<f32> + Sync>(image: &Volume<T>) -> Result<Self> {
+        let blocks = blocks(image)?;
+        let mut all = Histogram::new();
+        all.add(blocks.as_slice());
+        let factors = block_factors((image.shape(), image.voxel_size()));
+        Self::of_parts(&all, factors, &|show| {
+            show(&blocks, &Part::whole(blocks.shape()));
+            Ok(())
+        })
+    }
+
+    /// Of an image of which all blocks of `factors` voxels were counted.
+    pub(crate) fn of_parts(
+        all: &Histogram,
+        factors: [usize; 3],
+        each_part: &EachPart<'_>,
+    ) -> Result<Self> {
+        let (median, bright) = (all.quantile(0.5), all.quantile(BRIGHT));
+        if bright <= median {
+            return Ok(Self::without_lumps(f32::INFINITY, factors));
+        }
+        let above_median = |times: f32| median + times * (bright - median);
+        let range = Range { dark: all.quantile(DARK), most: above_median(MOST) };
+        // Where nothing is thin, it follows from the brightest blocks.
+        let mut ceiling = Self::without_lumps(above_median(2.0 * MOST), factors);
+        let most_lumps = (MOST_LUMPS * all.count() as f64) as usize;
+        // The fewer lumps count as sheets, the more are seen to be lumps.
+        for _ in 0..ROUNDS {
+            let thin = Thin::counted(range, &ceiling.widened, each_part)?;
+            let Some(heights) = thin.heights(range, factors) else { break };
+            let [bright, lumps] = bright_places(heights, range.most, factors, each_part)?;
+            if lumps.n_blocks() > most_lumps {
+                break;
+            }
+            let is_last = lumps == ceiling.lumps;
+            ceiling = Self {
+                most: heights.above_sheets(HEADROOM) + NOISE * heights.noise,
+                near_lumps: heights.above_sheets(NEAR_LUMPS),
+                widened: lumps.widened(NEAR),
+                bright,
+                lumps,
+            };
+            if is_last {
+                break;
+            }
+        }
+        Ok(ceiling)
+    }
+
+    fn without_lumps(most: f32, factors: [usize; 3]) -> Self {
+        let none = || Bright::none(factors);
+        Self { most, near_lumps: most, bright: none(), lumps: none(), widened: none() }
+    }
+
+    /// Lowers what is brighter near lumps, among the voxels asked for of a part of the image.
+    pub(crate) fn lower_near_lumps(&self, mut image: ArrayViewMut3<'_, f32>, part: &Part) {
+        for [z, y, x] in self.widened.within(part) {
+            image.slice_mut(s![z, y, x]).mapv_inplace(|value| value.min(self.near_lumps));
+        }
+    }
+}
+
+/// The blocks of an image that are far brighter than what is thin, and those around which a box is filled as brightly.
+fn bright_places(
+    heights: Heights,
+    most: f32,
+    factors: [usize; 3],
+    each_part: &EachPart<'_>,
+) -> Result<[Bright; 2]> {
+    let (mut bright, mut lumps) = (Bright::none(factors), Bright::none(factors));
+    let least = heights.above_sheets(LUMP);
+    each_part(&mut |blocks, part| {
+        if blocks.as_slice().par_iter().any(|&value| value > least) {
+            bright.add(blocks, part, least);
+            lumps.add(&boxes(blocks, most, WIDE_UM), part, least);
+        }
+    })?;
+    Ok([bright, lumps])
 }
 
 /// How many voxels make a block.
@@ -51,213 +154,10 @@ pub(crate) fn blocks<T: Copy + Into<f32> + Sync>(image: &Volume<T>) -> Result<Vo
     shrink(image, block_factors((image.shape(), image.voxel_size())), Into::into)
 }
 
-/// How many blocks of some size away the furthest are that count for one.
-pub(crate) fn thin_reach(block_size: VoxelSize) -> [usize; 3] {
-    box_radius(block_size).map(|radius| 2 * radius)
-}
-
-/// A box reaches so many blocks to each side.
-fn box_radius(block_size: VoxelSize) -> [usize; 3] {
-    block_size.um().map(|um| ((BOX_UM / um - 1.0) / 2.0).ceil().max(1.0) as usize)
-}
-
-/// Counts how far blocks are above their surroundings, in any number of parts in any order.
-pub(crate) struct Thin {
-    most: f32,
-    /// What counts as the largest value where nothing is thin.
-    or_else: f32,
-    around: Histogram,
-    above: Histogram,
-}
-
-impl Thin {
-    /// Of an image whose blocks were counted.
-    pub(crate) fn new(blocks: &Histogram) -> Self {
-        let (median, bright) = (blocks.quantile(0.5), blocks.quantile(BRIGHT));
-        let above_median = |times: f32| {
-            if bright > median { median + times * (bright - median) } else { f32::INFINITY }
-        };
-        Self {
-            most: above_median(MOST),
-            or_else: above_median(2.0 * MOST),
-            around: Histogram::new(),
-            above: Histogram::new(),
-        }
-    }
-
-    /// Adds those in `core` of a part of the image, which reaches [`thin_reach`] further.
-    pub(crate) fn add(&mut self, blocks: &Volume<f32>, core: &Block) {
-        let blocks = blocks.map(|value| value.min(self.most));
-        let around = opening(&blocks, box_radius(blocks.voxel_size()));
-        let [z, y, x] = core.clone();
-        let of_core = |volume: &Volume<f32>| {
-            volume.voxels().slice(s![z.clone(), y.clone(), x.clone()]).iter().copied().collect()
-        };
-        let (blocks, around): (Vec<f32>, Vec<f32>) = (of_core(&blocks), of_core(&around));
-        self.around.add(&around);
-        let above = blocks.iter().zip(&around).map(|(block, around)| block - around);
-        self.above.add(&above.collect::<Vec<f32>>());
-    }
-
-    /// What counts as the largest value of the image; where nothing is thin, it follows from the brightest blocks.
-    pub(crate) fn ceiling(&self) -> f32 {
-        let noise = ABOVE_NOISE * self.above.quantile(0.5);
-        let of_sheets = self.above.middle_of_those_above(noise);
-        of_sheets
-            .map_or(self.or_else, |of_sheets| self.around.quantile(AROUND) + HEADROOM * of_sheets)
-    }
-}
-
-/// The brightest box around each voxel that is filled as bright, a box being as bright as its darkest voxel; boxes are cut
-/// at the border of the image.
-fn opening(volume: &Volume<f32>, radius: [usize; 3]) -> Volume<f32> {
-    let mut opened = volume.clone();
-    for pick in [f32::min, f32::max] {
-        for (axis, &radius) in radius.iter().enumerate() {
-            opened = of_neighbours(&opened, axis, radius, pick);
-        }
-    }
-    opened
-}
-
-/// For each voxel what is picked of those up to `radius` away along an axis.
-fn of_neighbours(
-    volume: &Volume<f32>,
-    axis: usize,
-    radius: usize,
-    pick: fn(f32, f32) -> f32,
-) -> Volume<f32> {
-    let shape = volume.shape();
-    let stride: usize = shape[axis + 1..].iter().product();
-    let voxels = volume.as_slice();
-    let mut out = volume.clone();
-    if let Some(out) = out.voxels_mut().as_slice_mut() {
-        out.par_chunks_mut(shape[2]).enumerate().for_each(|(row, out)| {
-            let first = row * shape[2];
-            for (x, out) in out.iter_mut().enumerate() {
-                let at = (first + x) / stride % shape[axis];
-                let from = first + x - at.min(radius) * stride;
-                let n = at.min(radius) + 1 + radius.min(shape[axis] - 1 - at);
-                *out = voxels[from..].iter().step_by(stride).take(n).copied().fold(*out, pick);
-            }
-        });
-    }
-    out
-}
-
-/// Counts values (not NaN), of any number of parts in any order.
-#[derive(Clone, Debug)]
-pub(crate) struct Histogram(Vec<u64>);
-
-impl Histogram {
-    pub(crate) fn new() -> Self {
-        Self(vec![0; 1 << BITS])
-    }
-
-    pub(crate) fn add<T: Copy + Into<f32> + Sync>(&mut self, values: &[T]) {
-        const CHUNK: usize = 1 << 18;
-        let counted = values.par_chunks(CHUNK).fold(Self::new, |mut counts, chunk| {
-            for &value in chunk {
-                counts.0[(ordered(value.into()) >> BITS) as usize] += 1;
-            }
-            counts
-        });
-        let counted = counted.reduce(Self::new, |mut sum, counts| {
-            sum.0.iter_mut().zip(counts.0).for_each(|(sum, count)| *sum += count);
-            sum
-        });
-        self.0.iter_mut().zip(counted.0).for_each(|(sum, count)| *sum += count);
-    }
-
-    /// The value up to which the values above some make half of their sum.
-    fn middle_of_those_above(&self, least: f32) -> Option<f32> {
-        let bins = || {
-            let bins = (0_u32..).zip(&self.0).filter(|(_, count)| **count > 0);
-            let values = bins.map(|(bin, &count)| (from_ordered(bin << BITS), count));
-            values.filter(|(value, _)| *value > least)
-        };
-        let sum_of = |(value, count): (f32, u64)| f64::from(value) * count as f64;
-        let half = 0.5 * bins().map(sum_of).sum::<f64>();
-        let mut up_to = 0.0;
-        let middle = bins().find(|&bin| {
-            up_to += sum_of(bin);
-            up_to >= half
-        });
-        middle.map(|(value, _)| value)
-    }
-
-    /// The value, rounded down, that a share of all does not exceed.
-    fn quantile(&self, share: f64) -> f32 {
-        let rank = (self.0.iter().sum::<u64>() as f64 * share) as u64;
-        let mut up_to = 0;
-        let above = self.0.iter().position(|&count| {
-            up_to += count;
-            up_to > rank
-        });
-        from_ordered((above.unwrap_or(0) as u32) << BITS)
-    }
-}
-
-/// Bits that are in the order of the values.
-fn ordered(value: f32) -> u32 {
-    let bits = value.to_bits();
-    if bits >> 31 > 0 { !bits } else { bits | 1 << 31 }
-}
-
-fn from_ordered(bits: u32) -> f32 {
-    f32::from_bits(if bits >> 31 > 0 { bits & !(1 << 31) } else { !bits })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::sized_volume;
-    use proptest::prelude::*;
-
-    fn of(parts: &[&[f32]]) -> Histogram {
-        let mut histogram = Histogram::new();
-        parts.iter().for_each(|part| histogram.add(part));
-        histogram
-    }
-
-    proptest! {
-        #[test]
-        fn a_quantile_is_the_value_of_its_rank_to_a_hundredth(
-            values in prop::collection::vec(prop_oneof![-1e9..1e9_f32, -3.0..3.0_f32, Just(2.5)], 1..900),
-            share in 0.0..1.0_f64,
-            cut in 0..900_usize,
-        ) {
-            let mut sorted = values.clone();
-            sorted.sort_unstable_by(f32::total_cmp);
-            let wanted = sorted[(values.len() as f64 * share) as usize];
-            let found = of(&[&values]).quantile(share);
-            prop_assert!((found - wanted).abs() <= 0.01 * wanted.abs(), "{found}, wanted {wanted}");
-            let (some, others) = values.split_at(cut.min(values.len()));
-            prop_assert_eq!(of(&[others, some]).quantile(share), found);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn an_opening_is_the_brightest_box_that_is_filled(
-            (shape, voxels) in prop::array::uniform3(1..6_usize).prop_flat_map(|shape| {
-                (Just(shape), prop::collection::vec(0..20_u8, shape.iter().product::<usize>()))
-            }),
-            radius in prop::array::uniform3(0..3_usize),
-        ) {
-            let volume = sized_volume(shape, voxels, [1.0; 3]).map(|&value| f32::from(value));
-            let all = |at: [usize; 3]| {
-                let range = |axis: usize| at[axis].saturating_sub(radius[axis])..(at[axis] + radius[axis] + 1).min(shape[axis]);
-                let [zs, ys, xs] = [0, 1, 2].map(range);
-                zs.flat_map(move |z| { let xs = xs.clone(); ys.clone().flat_map(move |y| xs.clone().map(move |x| [z, y, x])) })
-            };
-            let darkest = |at| all(at).map(|at| volume.voxels()[at]).fold(f32::MAX, f32::min);
-            let found = opening(&volume, radius);
-            for ((z, y, x), &found) in found.voxels().indexed_iter() {
-                prop_assert_eq!(found, all([z, y, x]).map(darkest).fold(0.0, f32::max));
-            }
-        }
-    }
 
     /// Walls of 64 every 10 µm along each axis, 4 elsewhere, in voxels of 0.5 µm; a ball of some radius and brightness.
     fn walls_and_a_ball(radius_um: f32, bright: f32) -> Volume<f32> {
@@ -271,13 +171,31 @@ mod tests {
         sized_volume([SIDE; 3], voxels.collect(), [0.5; 3])
     }
 
+    /// Of lumps in such an image.
+    fn volume_um3(lumps: &Bright) -> f64 {
+        let boxes = |part: &Part| {
+            lumps
+                .within(part)
+                .map(|block| block.map(|range| range.len()).iter().product::<usize>())
+                .sum::<usize>()
+        };
+        boxes(&Part::whole([80; 3])) as f64 * 0.125
+    }
+
     #[test]
     fn the_ceiling_is_some_times_as_high_as_walls_however_bright_lumps_are() {
-        let alone = ceiling(&walls_and_a_ball(0.0, 0.0)).unwrap();
+        let Ceiling { most: alone, lumps, .. } = Ceiling::of(&walls_and_a_ball(0.0, 0.0)).unwrap();
+        assert_eq!(volume_um3(&lumps), 0.0);
         assert!((128.0..384.0).contains(&alone), "{alone}");
-        for (radius_um, bright) in [(1.0, 1e6), (4.0, 1e3), (8.0, 1e3), (10.0, 1e3)] {
-            let found = ceiling(&walls_and_a_ball(radius_um, bright)).unwrap();
+        for (radius_um, bright) in [(1.0, 1e6), (4.0, 1e3), (8.0, 1e3), (15.0, 1e3)] {
+            let Ceiling { most: found, lumps, .. } =
+                Ceiling::of(&walls_and_a_ball(radius_um, bright)).unwrap();
             assert!((found / alone - 1.0).abs() < 0.3, "{radius_um} µm: {found}, alone {alone}");
+            let ball_um3 = 4.0 / 3.0 * std::f64::consts::PI * f64::from(radius_um).powi(3);
+            let share = volume_um3(&lumps) / ball_um3;
+            // Boxes do not fill a ball; small ones are no wider than membranes.
+            let wanted = if radius_um > 2.0 { 0.5..1.2 } else { 0.0..1e-9 };
+            assert!(wanted.contains(&share), "{radius_um} µm: {share}");
         }
     }
 
@@ -286,25 +204,34 @@ mod tests {
         let blocks = blocks(&walls_and_a_ball(6.0, 1e3)).unwrap();
         let [n_z, n_y, n_x] = blocks.shape();
         let reach = thin_reach(blocks.voxel_size())[0];
+        let cube = cube_sides(blocks.voxel_size())[0];
         let mut all = Histogram::new();
         all.add(blocks.as_slice());
-        let (mut whole, mut parts) = (Thin::new(&all), Thin::new(&all));
-        whole.add(&blocks, &crate::block::whole(blocks.shape()));
-        for core in [0..n_z / 2, n_z / 2..n_z] {
-            let from = core.start.saturating_sub(reach);
-            let around = from..(core.end + reach).min(n_z);
-            let part = blocks.voxels().slice(s![around, .., ..]).to_owned();
-            let part = Volume::new(part, blocks.voxel_size()).unwrap();
-            parts.add(&part, &[core.start - from..core.end - from, 0..n_y, 0..n_x]);
-        }
-        assert_eq!(parts.above.0, whole.above.0);
-        assert_eq!(parts.around.0, whole.around.0);
+        let parts = |show: &mut dyn FnMut(&Volume<f32>, &Part)| {
+            for core in [0..2 * cube, 2 * cube..n_z] {
+                let from = core.start.saturating_sub(reach);
+                let around = from..(core.end + reach).min(n_z);
+                let part = blocks.voxels().slice(s![around, .., ..]).to_owned();
+                let part = Volume::new(part, blocks.voxel_size()).unwrap();
+                let core = [core.start - from..core.end - from, 0..n_y, 0..n_x];
+                show(&part, &Part { core, from: [from, 0, 0] });
+            }
+            Ok(())
+        };
+        let whole = |show: &mut dyn FnMut(&Volume<f32>, &Part)| {
+            show(&blocks, &Part::whole(blocks.shape()));
+            Ok(())
+        };
+        let of = |each_part: &EachPart<'_>| Ceiling::of_parts(&all, [1; 3], each_part).unwrap();
+        let found = of(&whole);
+        assert!(found.lumps.n_blocks() > 0);
+        assert_eq!(of(&parts), found);
     }
 
     #[test]
     fn an_image_of_one_value_has_no_ceiling() {
         assert_eq!(
-            ceiling(&sized_volume([8; 3], vec![5_u8; 512], [1.0; 3])).unwrap(),
+            Ceiling::of(&sized_volume([8; 3], vec![5_u8; 512], [1.0; 3])).unwrap().most,
             f32::INFINITY
         );
     }

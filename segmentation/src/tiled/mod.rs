@@ -16,7 +16,7 @@ use self::regions::{ScratchRegions, cells, with_cores};
 pub use self::room::{Room, hartmann2020_bytes, whole_bytes};
 use self::sheets::{ScratchSheets, Seen, raw_sheets, seen, sheet_width, with_network};
 use crate::auto::Auto;
-use crate::ceiling::{Histogram, Thin, block_factors, blocks, thin_reach};
+use crate::ceiling::{Bright, Ceiling, Histogram, block_factors, blocks, cube_sides, thin_reach};
 use crate::cells::Cells;
 use crate::confidence::{CellEvidence, Verdict};
 use crate::error::{Result, SegmentError};
@@ -25,10 +25,10 @@ use crate::hartmann2020::finite_range;
 use crate::network::Boundary;
 use crate::refine::{Borders, FullGrid, refine_bytes, refine_reach};
 use crate::regions::Part;
-use crate::resample::{coarse_size, enlarged, factors_on, shrink};
+use crate::resample::{coarse_size, enlarged, factors_on, over, shrink};
 use crate::sheet::SheetScale;
 use crate::strength::Width;
-use crate::tiles::Cut;
+use crate::tiles::{Cut, Tile};
 use crate::zoom::Zoom;
 
 /// The cells of one image, whose labels wait on disk.
@@ -101,9 +101,9 @@ fn joined<'a, T: TiledPixel>(
     room: &Room,
 ) -> Result<Joined<'a, T>> {
     let usual = factors_on(grid(membrane), params.membrane_um);
-    let near = Shrunken { image: shrunken(membrane, usual, room)?, factors: usual };
+    let near = Shrunken::new(membrane, usual, room)?;
     let width = sheet_width(&near.image, params, room)?;
-    let (Shrunken { image, factors }, seen) = match network {
+    let (Shrunken { image, factors, bright }, seen) = match network {
         None => (further(membrane, near, width.um, room)?, None),
         Some(network) => {
             let (image, seen) = clearest(membrane, near, width.um, network, room)?;
@@ -117,7 +117,7 @@ fn joined<'a, T: TiledPixel>(
         sheets = with_network(sheets, seen, scale, room)?;
     }
     drop(image);
-    let (regions, cells) = cells(&sheets, membrane.shape(), width.um, params, room)?;
+    let (regions, cells) = cells((&sheets, &bright), membrane.shape(), width.um, params, room)?;
     Ok(Joined { refine: Refine { membrane, factors, range, width }, sheets, regions, cells })
 }
 
@@ -137,6 +137,7 @@ impl<T: TiledPixel> Joined<'_, T> {
 struct Shrunken {
     image: ScratchVolume<f32>,
     factors: [usize; 3],
+    bright: Bright,
 }
 
 /// The image with as many voxels merged as show sheets of some width.
@@ -151,7 +152,7 @@ fn further<T: TiledPixel>(
         return Ok(near);
     }
     drop(near); // the disk may be full
-    Ok(Shrunken { image: shrunken(membrane, factors, room)?, factors })
+    Shrunken::new(membrane, factors, room)
 }
 
 /// Of an image from near and from afar the one in which the network sees more boundaries, and what it sees.
@@ -168,7 +169,7 @@ fn clearest<T: TiledPixel>(
     if factors == near.factors {
         return Ok((near, from_near));
     }
-    let far = Shrunken { image: shrunken(membrane, factors, room)?, factors };
+    let far = Shrunken::new(membrane, factors, room)?;
     let zoom = Zoom::far(far.image.voxel_size(), zoom)?;
     let from_far = seen(&far.image, zoom, network, room)?;
     if from_far.boundary_um2 > from_near.boundary_um2 {
@@ -211,51 +212,63 @@ fn range_of<T: TiledPixel>(image: &ScratchVolume<T>, room: &Room) -> Result<(f32
     Ok((low, high))
 }
 
-/// The image with blocks of `factors` voxels merged, none brighter than its ceiling.
-fn shrunken<T: TiledPixel>(
-    membrane: &ScratchVolume<T>,
-    factors: [usize; 3],
-    room: &Room,
-) -> Result<ScratchVolume<f32>> {
-    let (full, size) = grid(membrane);
-    let shape = [0, 1, 2].map(|axis| full[axis].div_ceil(factors[axis]));
-    let image = room.scratch.volume(shape, coarse_size(size, factors)?)?;
-    let per_block = factors.iter().product::<usize>() as u64;
-    let bytes = per_block * size_of::<T>() as u64 + 4;
-    let mut all = Histogram::new();
-    let step = block_factors(grid(&image));
-    for tile in room.tiles(apart(step), shape, bytes, 0)? {
-        let part = membrane.read(&enlarged(&tile.core, factors, full))?;
-        let part = shrink(&part, factors, Into::into)?;
-        all.add(blocks(&part)?.as_slice());
-        image.write(tile.from(), &part)?;
-    }
-    let ceiling = ceiling(&image, &all, room)?;
-    for tile in room.tiles(apart([1; 3]), shape, bytes, 0)? {
-        let part = image.read(&tile.core)?;
-        if part.as_slice().iter().any(|&value| value > ceiling) {
-            image.write(tile.from(), &part.map(|value| value.min(ceiling)))?;
+impl Shrunken {
+    /// The image with blocks of `factors` voxels merged, none brighter than its ceiling.
+    fn new<T: TiledPixel>(
+        membrane: &ScratchVolume<T>,
+        factors: [usize; 3],
+        room: &Room,
+    ) -> Result<Self> {
+        let (full, size) = grid(membrane);
+        let shape = [0, 1, 2].map(|axis| full[axis].div_ceil(factors[axis]));
+        let image = room.scratch.volume(shape, coarse_size(size, factors)?)?;
+        let per_block = factors.iter().product::<usize>() as u64;
+        let bytes = per_block * size_of::<T>() as u64 + 4;
+        let mut all = Histogram::new();
+        let step = block_factors(grid(&image));
+        for tile in room.tiles(apart(step), shape, bytes, 0)? {
+            let part = membrane.read(&enlarged(&tile.core, factors, full))?;
+            let part = shrink(&part, factors, Into::into)?;
+            all.add(blocks(&part)?.as_slice());
+            image.write(tile.from(), &part)?;
         }
+        let ceiling = ceiling(&image, &all, room)?;
+        for tile in room.tiles(apart([1; 3]), shape, bytes, 0)? {
+            let part = image.read(&tile.core)?;
+            if part.as_slice().iter().any(|&value| value > ceiling.near_lumps) {
+                let mut lowered = part.map(|value| value.min(ceiling.most));
+                ceiling.lower_near_lumps(lowered.voxels_mut(), &tile.part());
+                image.write(tile.from(), &lowered)?;
+            }
+        }
+        Ok(Self { image, factors, bright: ceiling.bright })
     }
-    Ok(image)
 }
 
 /// What counts as the largest value of an image, of which all blocks were counted.
-fn ceiling(image: &ScratchVolume<f32>, all: &Histogram, room: &Room) -> Result<f32> {
+fn ceiling(image: &ScratchVolume<f32>, all: &Histogram, room: &Room) -> Result<Ceiling> {
     /// The image; of its blocks, which are no larger, the means, their surroundings, and what is above them.
     const BYTES: u64 = 6 * size_of::<f32>() as u64;
     let step = block_factors(grid(image));
     let reach = thin_reach(coarse_size(image.voxel_size(), step)?);
-    let cut = Cut { reach: [0, 1, 2].map(|axis| reach[axis] * step[axis]), step };
-    let mut thin = Thin::new(all);
-    for tile in room.tiles(cut, image.shape(), BYTES, 0)? {
-        let core = [0, 1, 2].map(|axis| {
-            let within = tile.part().core[axis].clone();
-            within.start / step[axis]..within.end.div_ceil(step[axis])
-        });
-        thin.add(&blocks(&image.read(&tile.around)?)?, &core);
-    }
-    Ok(thin.ceiling())
+    let cubes = cube_sides(coarse_size(image.voxel_size(), step)?);
+    let times = |n: [usize; 3]| [0, 1, 2].map(|axis| n[axis] * step[axis]);
+    let cut = Cut { reach: times(reach), step: times(cubes) };
+    let tiles = room.tiles(cut, image.shape(), BYTES, 0)?;
+    Ceiling::of_parts(all, step, &|show| {
+        for tile in &tiles {
+            show(&blocks(&image.read(&tile.around)?)?, &blocks_of(tile, step));
+        }
+        Ok(())
+    })
+}
+
+/// A tile that begins and ends between blocks of `step` voxels, as a part of the image of these.
+fn blocks_of(tile: &Tile, step: [usize; 3]) -> Part {
+    let Part { core, from } = tile.part();
+    let core =
+        [0, 1, 2].map(|axis| core[axis].start / step[axis]..core[axis].end.div_ceil(step[axis]));
+    Part { core, from: over(from, step) }
 }
 
 fn core_of(labels: &Volume<u32>, part: &Part) -> Result<Volume<u32>> {

@@ -7,6 +7,7 @@ use super::sheets::ScratchSheets;
 use super::{Room, core_of, grid};
 use crate::auto::{Auto, seed_reach, seeds};
 use crate::block::{Block, sides};
+use crate::ceiling::Bright;
 use crate::cells::Cells;
 use crate::error::Result;
 use crate::guide::Guide;
@@ -51,7 +52,7 @@ impl ScratchRegions {
 
 /// The regions of an image whose full grid has some shape, and which cells they are.
 pub(super) fn cells(
-    sheets: &ScratchSheets,
+    (sheets, bright): (&ScratchSheets, &Bright),
     full: [usize; 3],
     width_um: f64,
     params: &Auto,
@@ -71,6 +72,7 @@ pub(super) fn cells(
         let (labels, part) = (regions.read(&tile.around)?, tile.part());
         let sheets = sheets.read(&tile.around)?;
         counts.add(&labels, &sheets.evidence, &part, shape);
+        counts.add_bright(&labels, &part, bright);
         seams.add(&labels, &sheets, &part.core);
     }
     let image = Image { graph: seams.graph(n_regions), pieces: counts.pieces(), width_um };
