@@ -83,9 +83,7 @@ impl Cells {
             .collect();
         let around: Vec<f64> = seen.iter().map(|seen| seen.around).collect();
         open_hollows(&mut is_cell, &around, &joined, |group| nuclei.has_nucleus(group));
-        for (group, is_cell) in is_cell.iter_mut().enumerate() {
-            *is_cell &= !extent.is_debris(group) || nuclei.has_nucleus(group);
-        }
+        remove_debris(&mut is_cell, |group| extent.is_debris(group) && !nuclei.has_nucleus(group));
         let mut evidence = Vec::new();
         let cell: Vec<u32> = (0..merged.n_groups())
             .map(|group| {
@@ -113,6 +111,15 @@ impl Cells {
             .chain(sure.then(&merged).groups.iter().map(|&group| cell[group as usize]))
             .collect();
         Ok(Self { evidence, names, usual_um3, faint_walls })
+    }
+}
+
+/// Takes debris from the cells, unless most of them look like it: what is bright there are cells.
+fn remove_debris(is_cell: &mut [bool], is_debris: impl Fn(usize) -> bool) {
+    let cells = || (0..is_cell.len()).filter(|&group| is_cell[group]);
+    let debris: Vec<usize> = cells().filter(|&group| is_debris(group)).collect();
+    if 2 * debris.len() <= cells().count() {
+        debris.into_iter().for_each(|group| is_cell[group] = false);
     }
 }
 
@@ -272,6 +279,17 @@ impl Extent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_bright_is_no_cell_unless_most_are() {
+        let left = |n_bright: usize| {
+            let mut is_cell = [true, true, true, true, false];
+            remove_debris(&mut is_cell, |group| group < n_bright);
+            is_cell
+        };
+        assert_eq!(left(1), [false, true, true, true, false]);
+        assert_eq!(left(3), [true, true, true, true, false]);
+    }
 
     #[test]
     fn walls_outside_of_cells_count_if_they_are_faint_and_large() {

@@ -20,6 +20,7 @@ pub(crate) use self::thin::{cube_sides, thin_reach};
 use crate::error::Result;
 use crate::regions::Part;
 use crate::resample::{factors_on, shrink};
+use crate::tiles::{Cut, Tile};
 
 /// The image is looked at in blocks of voxels of up to this size.
 const BLOCK_UM: f64 = 0.25 * BOX_UM;
@@ -42,6 +43,8 @@ const MOST_LUMPS: f64 = 0.5;
 const BRIGHT: f64 = 0.995;
 /// and those that are count at most as so many times as far above the median.
 const MOST: f32 = 3.0;
+/// Blocks that are looked at at a time, for which memory counts little.
+const PART: u64 = 1 << 20;
 /// This share of an image is darker than anything of it.
 const DARK: f64 = 0.01;
 
@@ -69,9 +72,17 @@ impl Ceiling {
         let mut all = Histogram::new();
         all.add(blocks.as_slice());
         let factors = block_factors((image.shape(), image.voxel_size()));
+        let size = blocks.voxel_size();
+        let cut = Cut { reach: thin_reach(size), step: cube_sides(size) };
+        let tiles = cut.tiles_or_least(blocks.shape(), PART);
         Self::of_parts(&all, factors, &|show| {
-            show(&blocks, &Part::whole(blocks.shape()));
-            Ok(())
+            let mut show_tile = |tile: &Tile| {
+                tile.with(&blocks, |part| {
+                    show(part, &tile.part());
+                    Ok(())
+                })
+            };
+            tiles.iter().try_for_each(&mut show_tile)
         })
     }
 

@@ -247,8 +247,9 @@ impl Shrunken {
 
 /// What counts as the largest value of an image, of which all blocks were counted.
 fn ceiling(image: &ScratchVolume<f32>, all: &Histogram, room: &Room) -> Result<Ceiling> {
-    /// The image; of its blocks, which are no larger, the means, their surroundings, and what is above them.
-    const BYTES: u64 = 6 * size_of::<f32>() as u64;
+    /// The image; of its blocks, of which there are no more than voxels, the means, both boxes around them, two steps on the way
+    /// there, and what is thin.
+    const BYTES: u64 = 10 * size_of::<f32>() as u64;
     let step = block_factors(grid(image));
     let reach = thin_reach(coarse_size(image.voxel_size(), step)?);
     let cubes = cube_sides(coarse_size(image.voxel_size(), step)?);
