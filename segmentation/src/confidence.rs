@@ -105,8 +105,8 @@ impl Verdict {
 
     /// Whether, of two segmentations of an image, this one leaves no more doubts than `other`, or hardly any, and yet finds nearly
     /// as much: at least three quarters of the cells expected to be whole. Not all, since what looks like cells where noise or
-    /// stripes look like walls counts as such. Or it finds a tenth more of them, is nearly as
-    /// sure (a third more of its cells are wrong at most), and does not fail. Anything is as good as no cells.
+    /// stripes look like walls counts as such. Or it finds a tenth more of them, is nearly as sure (a third more of its cells are
+    /// wrong at most), and does not fail. Anything is as good as no cells.
     pub fn is_no_worse_than(&self, other: &Self) -> bool {
         const NEARLY: f64 = 0.75;
         const MORE: f64 = 1.1;

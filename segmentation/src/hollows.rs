@@ -20,8 +20,8 @@ const LEAST_DEVIATION: f64 = 0.22;
 const FEWEST_CELLS: usize = 8;
 
 /// Takes hollows from the cells: those around which there is far less evidence than usual, and which lie open towards what is
-/// no cell, or another hollow, and are enclosed here but not there. `around` is the mean evidence on the faces of each group of regions, `graph` that of the groups; what
-/// holds a nucleus is no hollow.
+/// no cell, or another hollow, and are enclosed here but not there. `around` is the mean evidence on the faces of each group of
+/// regions, `graph` that of the groups; what holds a nucleus is no hollow.
 pub(crate) fn open_hollows(
     is_cell: &mut [bool],
     around: &[f64],

@@ -230,3 +230,49 @@ fn cubes(block: &Block, sides: [usize; 3]) -> Vec<Block> {
 pub(super) fn boxes(blocks: &Volume<f32>, most: f32, box_um: f64) -> Volume<f32> {
     opening(&blocks.map(|value| value.min(most)), box_radius(blocks.voxel_size(), box_um))
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    use super::*;
+    use crate::testing::sized_volume;
+
+    const SIDE: usize = 48;
+
+    /// Noise of deviation 1 around 10, and of 10 around 1,000 in the half further along x, in blocks of 0.88 µm; where `bright` says
+    /// so it is higher.
+    fn heights(bright: impl Fn([usize; 3]) -> f32) -> Option<Heights> {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let voxels = (0..SIDE.pow(3)).map(|at| {
+            let at = [at / SIDE / SIDE, at / SIDE % SIDE, at % SIDE];
+            let (mean, deviation) = if at[2] < SIDE / 2 { (10.0, 1.0) } else { (1000.0, 10.0) };
+            let noise: f32 = StandardNormal.sample(&mut rng);
+            mean + deviation * noise + bright(at)
+        });
+        let blocks = sized_volume([SIDE; 3], voxels.collect(), [0.88; 3]);
+        let range = Range { dark: 10.0, most: 2000.0 };
+        let none = Bright::none([1; 3]);
+        let thin = Thin::counted(range, &none, &|show| {
+            show(&blocks, &Part::whole(blocks.shape()));
+            Ok(())
+        });
+        thin.unwrap().heights(range, [1; 3])
+    }
+
+    #[test]
+    fn noise_is_not_thin_however_much_of_it_there_is() {
+        assert_eq!(heights(|_| 0.0), None);
+    }
+
+    #[test]
+    fn walls_in_the_dark_tell_how_high_walls_are_beside_something_large_and_bright() {
+        let is_wall = |at: [usize; 3]| at[2] < SIDE / 2 && at.iter().any(|&at| at % 12 == 6);
+        let found = heights(|at| if is_wall(at) { 50.0 } else { 0.0 }).unwrap();
+        // Boxes are as bright as their darkest voxel, some deviations below the mean.
+        assert!((50.0..56.0).contains(&found.of_sheets), "{found:?}");
+        assert!(found.around < 12.0, "{found:?}");
+    }
+}
