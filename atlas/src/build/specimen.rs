@@ -487,7 +487,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sure_cells_beside_faint_walls_are_worth_a_look_until_somebody_corrected_them() {
+    fn sure_cells_beside_faint_walls_are_worth_a_look() {
         let size = VoxelSize::from_um([1.0; 3]).unwrap();
         let labels = Labels::new(Volume::new(Array3::from_elem([1; 3], 1), size).unwrap());
         let grade = |faint_walls| {
@@ -495,7 +495,7 @@ mod tests {
             known.verdict(&labels).map(|verdict| verdict.grade)
         };
         assert_eq!(grade(0.5), Some(Grade::Look));
-        assert_eq!(grade(0.0), Some(Grade::Pass), "as that of corrected ones is");
+        assert_eq!(grade(0.0), Some(Grade::Pass));
         assert!(Known::default().verdict(&labels).is_none(), "given ones");
     }
 }

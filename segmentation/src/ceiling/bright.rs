@@ -10,7 +10,7 @@ use crate::regions::Part;
 pub(crate) struct Bright {
     /// How many voxels make a block.
     factors: [usize; 3],
-    /// Places among blocks, ascending.
+    /// Places among blocks.
     blocks: Vec<[u32; 3]>,
 }
 
@@ -31,7 +31,12 @@ impl Bright {
                 self.blocks.push(part.in_whole(at).map(|at| at as u32));
             }
         }
+    }
+
+    /// The same, whatever the order in which parts were added.
+    pub(crate) fn in_order(mut self) -> Self {
         self.blocks.sort_unstable();
+        self
     }
 
     /// With all blocks up to so many away.

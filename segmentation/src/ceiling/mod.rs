@@ -152,7 +152,7 @@ fn bright_places(
             lumps.add(&boxes(blocks, most, WIDE_UM), part, least);
         }
     })?;
-    Ok([bright, lumps])
+    Ok([bright.in_order(), lumps.in_order()])
 }
 
 /// How many voxels make a block.

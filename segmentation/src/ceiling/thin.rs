@@ -74,9 +74,9 @@ impl Heights {
 
 /// What is thin in the cubes of an image.
 pub(super) struct Thin {
-    all: Heap,
+    all: Tally,
     /// In cubes in which nothing that is wide is nearly as bright.
-    clear: Heap,
+    clear: Tally,
 }
 
 impl Thin {
@@ -86,7 +86,7 @@ impl Thin {
         but_for: &Bright,
         each_part: &EachPart<'_>,
     ) -> Result<Self> {
-        let mut thin = Self { all: Heap::new(), clear: Heap::new() };
+        let mut thin = Self { all: Tally::new(), clear: Tally::new() };
         each_part(&mut |blocks, part| thin.add(blocks, part, range, but_for))?;
         Ok(thin)
     }
@@ -131,7 +131,7 @@ impl Thin {
     pub(super) fn heights(&self, range: Range, factors: [usize; 3]) -> Option<Heights> {
         let enough = ENOUGH * self.all.noise.count() as f64;
         let is_enough = self.clear.noise.count() as f64 >= enough;
-        let Heap { around, above, noise } = if is_enough { &self.clear } else { &self.all };
+        let Tally { around, above, noise } = if is_enough { &self.clear } else { &self.all };
         let n_voxels = factors.iter().product::<usize>() as f32;
         let usual = around.quantile(0.5);
         (above.count() > 0).then(|| Heights {
@@ -143,13 +143,13 @@ impl Thin {
 }
 
 /// Counts what is thin, and how bright it is around it, by how high it is above that; and cubes, by how high noise is in them.
-struct Heap {
+struct Tally {
     around: Histogram,
     above: Histogram,
     noise: Histogram,
 }
 
-impl Heap {
+impl Tally {
     fn new() -> Self {
         Self { around: Histogram::new(), above: Histogram::new(), noise: Histogram::new() }
     }
