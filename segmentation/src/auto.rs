@@ -214,7 +214,7 @@ impl<T: Copy + Into<f32> + Send + Sync> Joined<'_, T> {
         Ok(Segmentation {
             labels: Labels::new(labels),
             evidence: Some(cells.evidence),
-            faint_walls: cells.faint_walls,
+            unfound: cells.unfound,
             threshold,
         })
     }

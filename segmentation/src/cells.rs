@@ -4,7 +4,7 @@
 use primordia_data::VoxelSize;
 
 use crate::auto::{Auto, Partition};
-use crate::confidence::CellEvidence;
+use crate::confidence::{CellEvidence, Unfound};
 use crate::error::{Result, SegmentError};
 use crate::guide::Guide;
 use crate::hollows::open_hollows;
@@ -19,6 +19,8 @@ const SMALLEST: f64 = 0.1;
 const CUT: f64 = 4.0;
 /// What is far brighter than membranes by more than this share of it is no cell, but debris.
 const DEBRIS: f64 = 0.5;
+/// Beside what is far brighter than membranes, more than this share of a piece is bright.
+const BESIDE: f64 = 0.01;
 /// Regions with at most so much evidence between them are one piece before anything else is asked: half of them, as a rule.
 const NOTHING: f64 = 0.1;
 
@@ -29,8 +31,8 @@ pub(crate) struct Cells {
     pub(crate) names: Vec<u32>,
     /// The usual volume of a cell.
     pub(crate) usual_um3: f64,
-    /// [`faint_walls`] outside of them.
-    pub(crate) faint_walls: f64,
+    /// What there is outside of them.
+    pub(crate) unfound: Unfound,
 }
 
 impl Cells {
@@ -82,7 +84,13 @@ impl Cells {
             })
             .collect();
         let around: Vec<f64> = seen.iter().map(|seen| seen.around).collect();
-        open_hollows(&mut is_cell, &around, &joined, |group| nuclei.has_nucleus(group));
+        open_hollows(
+            &mut is_cell,
+            &around,
+            &joined,
+            |group| nuclei.has_nucleus(group),
+            |group| extent.is_beside_bright(group),
+        );
         remove_debris(&mut is_cell, |group| extent.is_debris(group) && !nuclei.has_nucleus(group));
         let mut evidence = Vec::new();
         let cell: Vec<u32> = (0..merged.n_groups())
@@ -102,7 +110,10 @@ impl Cells {
             .collect();
         let is_outside: Vec<bool> =
             merged.groups.iter().map(|&group| !is_cell[group as usize]).collect();
-        let faint_walls = faint_walls(graph, &is_outside, usual_um3);
+        let unfound = Unfound {
+            faint_walls: faint_walls(graph, &is_outside, usual_um3),
+            glare: extent.glare(&is_cell),
+        };
         if evidence.is_empty() {
             let min_volume_um3 = params.min_volume_um3;
             return Err(SegmentError::NoCells { shape: grid.0, min_volume_um3 });
@@ -110,7 +121,7 @@ impl Cells {
         let names = std::iter::once(0)
             .chain(sure.then(&merged).groups.iter().map(|&group| cell[group as usize]))
             .collect();
-        Ok(Self { evidence, names, usual_um3, faint_walls })
+        Ok(Self { evidence, names, usual_um3, unfound })
     }
 }
 
@@ -255,6 +266,20 @@ impl Extent {
     /// Whether the border of the image cuts it.
     fn is_cut(&self, group: usize) -> bool {
         self.border_um2[group] > 0.0
+    }
+
+    /// Whether something far brighter than membranes reaches into it, by more than walls that meet.
+    fn is_beside_bright(&self, group: usize) -> bool {
+        self.bright_um3[group] > BESIDE * self.volume_um3[group]
+    }
+
+    /// As [`Unfound::glare`].
+    fn glare(&self, is_cell: &[bool]) -> f64 {
+        let sum = |of: &[f64], cells: bool| -> f64 {
+            let groups = of.iter().zip(is_cell).filter(|(_, is_cell)| **is_cell == cells);
+            groups.map(|(um3, _)| um3).sum()
+        };
+        sum(&self.bright_um3, false) / sum(&self.volume_um3, true).max(f64::MIN_POSITIVE)
     }
 
     /// Whether most of it is far brighter than membranes.

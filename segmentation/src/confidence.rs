@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What the faces of a cell and of its pieces say, each as a mean of the evidence for sheets in
 /// them: 0 where there is none, 1 where they are as strong as is usual nearby.
@@ -72,8 +72,18 @@ pub struct Verdict {
     pub expected_wrong: f64,
     /// The least sure cells and their probabilities of being whole, at most five, least sure first.
     pub least_sure: Vec<(u32, f32)>,
+    /// What tells of cells that were not found.
+    #[serde(flatten)]
+    pub unfound: Unfound,
+}
+
+/// What an image shows outside of the cells that were found, where there may be more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Unfound {
     /// The area of faint walls outside of all cells, as a share of it and the area of all faces that pieces of cells have.
     pub faint_walls: f64,
+    /// The volume of what is far brighter than membranes and no cell, as a share of the volume of all cells.
+    pub glare: f64,
 }
 
 impl Verdict {
@@ -88,6 +98,9 @@ impl Verdict {
     /// Where faint walls outside of cells are more than this share, cells may be missing: what noise looks like is less.
     const MISSED: f64 = 0.05;
 
+    /// Where what is far brighter than membranes is more than this share as large as all cells, it may hide some.
+    const GLARE: f64 = 0.1;
+
     /// Whether a slower method may be worth its time.
     pub fn leaves_doubts(&self) -> bool {
         self.share_wrong() > Self::DOUBT || self.misses_cells()
@@ -95,7 +108,7 @@ impl Verdict {
 
     /// Whether walls outside of all cells tell that cells are missing.
     pub fn misses_cells(&self) -> bool {
-        self.faint_walls > Self::MISSED
+        self.unfound.faint_walls > Self::MISSED
     }
 
     /// The share of cells that are expected to be wrong; 0 without cells.
@@ -122,10 +135,11 @@ impl Verdict {
             || (is_nearly_as_sure && finds_more)
     }
 
-    /// With the area of faint walls outside of all cells, as a share of it and the area of all faces that pieces of cells have.
+    /// With what tells of cells that were not found. What is far brighter than membranes, which may be yolk, is mentioned; faint
+    /// walls are worth a look.
     #[must_use]
-    pub fn with_faint_walls(mut self, faint_walls: f64) -> Self {
-        self.faint_walls = faint_walls;
+    pub fn with_unfound(mut self, unfound: Unfound) -> Self {
+        self.unfound = unfound;
         if self.misses_cells() && self.grade == Grade::Pass {
             self.grade = Grade::Look;
         }
@@ -148,7 +162,7 @@ impl Verdict {
         least_sure.retain(|cell| cell.1 < UNSURE);
         least_sure.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
         least_sure.truncate(LISTED);
-        Self { grade, n_cells, expected_wrong, least_sure, faint_walls: 0.0 }
+        Self { grade, n_cells, expected_wrong, least_sure, unfound: Unfound::default() }
     }
 }
 
@@ -182,6 +196,13 @@ impl fmt::Display for Verdict {
         }
         if self.misses_cells() {
             write!(f, "; cells may be missing: there are faint walls outside of cells")?;
+        }
+        if self.unfound.glare > Self::GLARE {
+            let percent = 100.0 * self.unfound.glare;
+            write!(
+                f,
+                "; what is far brighter than membranes, {percent:.0} % as large as all cells, may hide some"
+            )?;
         }
         Ok(())
     }
@@ -240,13 +261,27 @@ mod tests {
 
     #[test]
     fn faint_walls_outside_of_cells_are_worth_a_look() {
-        let verdict = |share| Verdict::new(&[1, 2], &[1.0, 1.0]).with_faint_walls(share);
+        let verdict = |faint_walls| {
+            let unfound = Unfound { faint_walls, glare: 0.05 };
+            Verdict::new(&[1, 2], &[1.0, 1.0]).with_unfound(unfound)
+        };
         assert_eq!(verdict(0.02).grade, Grade::Pass);
         let found = verdict(0.2);
         assert!(found.leaves_doubts() && found.grade == Grade::Look);
         assert_eq!(
             found.to_string(),
             "look: every cell looks whole; cells may be missing: there are faint walls outside of cells"
+        );
+    }
+
+    #[test]
+    fn what_may_hide_cells_is_mentioned() {
+        let unfound = Unfound { glare: 0.25, ..Unfound::default() };
+        let found = Verdict::new(&[1, 2], &[1.0, 1.0]).with_unfound(unfound);
+        assert_eq!(found.grade, Grade::Pass);
+        assert_eq!(
+            found.to_string(),
+            "pass: every cell looks whole; what is far brighter than membranes, 25 % as large as all cells, may hide some"
         );
     }
 }

@@ -8,6 +8,7 @@ use primordia_data::{Labels, Volume};
 use rayon::prelude::*;
 
 use crate::components::Components;
+use crate::confidence::Unfound;
 use crate::error::{Result, SegmentError};
 use crate::gaussian::gaussian_bytes;
 use crate::median::median;
@@ -92,7 +93,12 @@ pub(crate) fn flood_bodies(smooth: &Volume<u8>, params: &Hartmann2020) -> Result
         let min_volume_um3 = params.min_voxels as f64 * smooth.voxel_size().volume_um3();
         return Err(SegmentError::NoCells { shape: smooth.shape(), min_volume_um3 });
     }
-    Ok(Segmentation { labels: Labels::new(labels), evidence: None, faint_walls: 0.0, threshold })
+    Ok(Segmentation {
+        labels: Labels::new(labels),
+        evidence: None,
+        unfound: Unfound::default(),
+        threshold,
+    })
 }
 
 /// Stretches an image linearly to bytes: its least value becomes 0, its largest 255, with rounding.

@@ -1,12 +1,25 @@
-//! Hollows between a tissue and what lies over it, such as skin, that look like cells.
+//! What lies open towards the outside of a tissue and looks like a cell all the same.
 //!
-//! A hollow has sheets above and below, but little where it was cut from the outside and from the next hollow: far weaker
-//! sheets enclose it than enclose the cells of the image. How much weaker is an outlier tell the median and the median
+//! **Notches** between cells that stand out of the surface have walls towards these cells, but hardly any towards the outside. Cells
+//! have both: a free surface shows one membrane where a border shows two, which is more than half as bright.
+//!
+//! **Hollows** between a tissue and what lies over it, such as skin, have sheets above and below, but little where they were cut
+//! from the outside and from the next hollow: far weaker
+//! sheets enclose them than enclose the cells of the image. How much weaker is an outlier tell the median and the median
 //! absolute deviation of all cells (Iglewicz & Hoaglin 1993, How to Detect and Handle Outliers): where light is dim, cells
-//! differ so much that none is one. And it lies open, and what encloses it is strong here and missing there: a cell of the tissue
+//! differ so much that none is one. And a hollow lies open, and what encloses it is strong here and missing there: a cell of the tissue
 //! that lost its walls to a dim place borders mostly on other cells, and one near something bright has weak walls all around.
 
 use crate::merge::{Face, RegionGraph};
+
+/// This share of the surface of a notch is towards what is no cell: most of it lies between cells,
+const NOTCHED: std::ops::RangeInclusive<f64> = 0.15..=0.5;
+/// where there is less than this evidence, which is less than hardly any cell of phantoms has,
+const MOST_OF_NOTCH: f64 = 0.6;
+/// and less than this share of what there is towards cells,
+const WEAKER: f64 = 0.7;
+/// which is this at least: where walls are seen poorly, a missing one tells nothing.
+const LEAST_TO_CELLS: f64 = 0.7;
 
 /// Around hollows there is less than this share of the evidence that usually is around cells,
 const MOST: f64 = 0.7;
@@ -19,48 +32,85 @@ const LEAST_DEVIATION: f64 = 0.22;
 /// Fewer cells do not tell what is usual.
 const FEWEST_CELLS: usize = 8;
 
-/// Takes hollows from the cells: those around which there is far less evidence than usual, and which lie open towards what is
-/// no cell, or another hollow, and are enclosed here but not there. `around` is the mean evidence on the faces of each group of
-/// regions, `graph` that of the groups; what holds a nucleus is no hollow.
+/// Takes notches and hollows from the cells, from the outside on: what lies behind one may then lie open as well. `around` is
+/// the mean evidence on the faces of each group of regions, `graph` that of the groups; what holds a nucleus is a cell, and beside something
+/// bright walls are too weak to tell a notch.
 pub(crate) fn open_hollows(
     is_cell: &mut [bool],
     around: &[f64],
     graph: &RegionGraph,
     has_nucleus: impl Fn(usize) -> bool,
+    is_beside_bright: impl Fn(usize) -> bool,
 ) {
     let cells = is_cell.iter().zip(around).filter(|(is_cell, _)| **is_cell);
-    let of_cells: Vec<f64> = cells.map(|(_, &around)| around).collect();
-    if of_cells.len() < FEWEST_CELLS {
-        return;
-    }
-    let most = least_of_cells(of_cells);
-    let mut near = vec![Vec::new(); is_cell.len()];
-    let mut surface = vec![Face::default(); is_cell.len()];
-    for (a, b, face) in graph.faces() {
-        for (group, other) in [(a, b), (b, a)] {
-            near[group as usize].push((other as usize, face.area_um2()));
-            surface[group as usize] = surface[group as usize].with(face);
+    let most = least_of_cells(cells.map(|(_, &around)| around).collect());
+    loop {
+        let surfaces = surfaces(is_cell, graph);
+        let lies_open = |&group: &usize| {
+            let surface = &surfaces[group];
+            is_cell[group]
+                && !has_nucleus(group)
+                && (surface.is_notch() && !is_beside_bright(group)
+                    || around[group] < most && surface.is_hollow())
+        };
+        let open: Vec<usize> = (0..is_cell.len()).filter(lies_open).collect();
+        if open.is_empty() {
+            return;
         }
-    }
-    let mut open_um2 = vec![0.0; is_cell.len()];
-    let mut open: Vec<usize> = (0..is_cell.len()).filter(|&group| !is_cell[group]).collect();
-    while let Some(group) = open.pop() {
-        for &(other, area_um2) in &near[group] {
-            open_um2[other] += area_um2;
-            let is_open = open_um2[other] >= LEAST_OPEN * surface[other].area_um2();
-            let differs = surface[other].deviation() >= LEAST_DEVIATION;
-            let is_hollow = is_open && differs && around[other] < most;
-            if is_cell[other] && is_hollow && !has_nucleus(other) {
-                is_cell[other] = false;
-                open.push(other);
-            }
-        }
+        open.into_iter().for_each(|group| is_cell[group] = false);
     }
 }
 
-/// The least evidence around a group that may be a cell, from that around all of them.
+/// The surface of a group of regions.
+#[derive(Clone, Copy, Debug, Default)]
+struct Surface {
+    to_cells: Face,
+    /// Towards what is no cell.
+    open: Face,
+}
+
+impl Surface {
+    fn all(&self) -> Face {
+        self.to_cells.with(self.open)
+    }
+
+    fn share_open(&self) -> f64 {
+        self.open.area_um2() / self.all().area_um2()
+    }
+
+    fn is_notch(&self) -> bool {
+        let (open, to_cells) = (self.open.mean(), self.to_cells.mean());
+        NOTCHED.contains(&self.share_open())
+            && open < MOST_OF_NOTCH
+            && open < WEAKER * to_cells
+            && to_cells >= LEAST_TO_CELLS
+    }
+
+    /// Whether it looks like that of a hollow, if there is little evidence on it.
+    fn is_hollow(&self) -> bool {
+        self.share_open() >= LEAST_OPEN && self.all().deviation() >= LEAST_DEVIATION
+    }
+}
+
+/// The surfaces of all groups.
+fn surfaces(is_cell: &[bool], graph: &RegionGraph) -> Vec<Surface> {
+    let mut all = vec![Surface::default(); is_cell.len()];
+    for (a, b, face) in graph.faces() {
+        for (group, other) in [(a as usize, b as usize), (b as usize, a as usize)] {
+            let Surface { to_cells, open } = &mut all[group];
+            let part = if is_cell[other] { to_cells } else { open };
+            *part = part.with(face);
+        }
+    }
+    all
+}
+
+/// The least evidence around a group that may be no hollow, from that around all cells; none is one where they are few.
 fn least_of_cells(around: Vec<f64>) -> f64 {
     const PER_DEVIATION: f64 = 1.4826; // of a normal distribution
+    if around.len() < FEWEST_CELLS {
+        return f64::NEG_INFINITY;
+    }
     let usual = median(around.clone());
     let away = around.into_iter().map(|around| (around - usual).abs()).collect();
     (MOST * usual).min(usual - DEVIATIONS * PER_DEVIATION * median(away))
@@ -92,19 +142,25 @@ mod tests {
         // The last cell has as little evidence around it, but cells lie between it and the outside.
         let cells = [0.9, 0.94, 0.9, 0.96, 0.92, 0.95, 0.93, 0.91, 0.94, 0.4];
         let (mut is_cell, around, graph) = chain(&cells);
-        open_hollows(&mut is_cell, &around, &graph, |_| false);
+        open_hollows(&mut is_cell, &around, &graph, |_| false, |_| false);
         assert_eq!(is_cell[..3], [false; 3]);
         assert!(is_cell[3..].iter().all(|is_cell| *is_cell));
     }
 
     /// Whether a cell with weak walls towards other cells (100 µm²) and the outside is a hollow.
     fn is_hollow(outside: Face) -> bool {
-        let around = [[0.6, 0.4].as_slice(), &[0.9; 10]].concat();
+        lies_open(0.4, outside, 0.5)
+    }
+
+    /// Whether a cell with some evidence around it, towards the outside, and on its walls towards other cells (100 µm²) is none.
+    fn lies_open(around: f64, outside: Face, to_cells: f64) -> bool {
+        let around = [[0.6, around].as_slice(), &[0.9; 10]].concat();
         let mut graph = RegionGraph::new(around.len());
         graph.add(0, 1, outside);
-        (2..around.len() as u32).for_each(|cell| graph.add(1, cell, Face::new(5.0, 10.0)));
+        let to_cell = Face::new(10.0 * to_cells, 10.0);
+        (2..around.len() as u32).for_each(|cell| graph.add(1, cell, to_cell));
         let mut is_cell: Vec<bool> = (0..around.len()).map(|group| group > 0).collect();
-        open_hollows(&mut is_cell, &around, &graph, |_| false);
+        open_hollows(&mut is_cell, &around, &graph, |_| false, |_| false);
         !is_cell[1]
     }
 
@@ -120,9 +176,22 @@ mod tests {
     }
 
     #[test]
+    fn a_notch_has_walls_towards_cells_and_hardly_any_towards_the_outside() {
+        let opening = |evidence: f64| Face::new(40.0 * evidence, 40.0);
+        assert!(lies_open(0.8, opening(0.3), 0.95));
+        assert!(!lies_open(0.9, opening(0.7), 0.95), "a free surface");
+        assert!(!lies_open(0.8, opening(0.3), 0.6), "walls are seen poorly");
+        assert!(!lies_open(0.9, Face::new(0.0, 10.0), 0.95), "a gap in a wall");
+        assert!(
+            !Surface { open: opening(0.3), ..Surface::default() }.is_notch(),
+            "it stands alone"
+        );
+    }
+
+    #[test]
     fn what_holds_a_nucleus_is_no_hollow() {
         let (mut is_cell, around, graph) = chain(&[0.9; 10]);
-        open_hollows(&mut is_cell, &around, &graph, |group| group == 1);
+        open_hollows(&mut is_cell, &around, &graph, |group| group == 1, |_| false);
         assert_eq!(is_cell[..3], [false, true, true], "the second one is behind the first");
     }
 
@@ -132,7 +201,7 @@ mod tests {
         for cells in [&dim[..], &[0.9; 4]] {
             let (before, around, graph) = chain(cells);
             let mut after = before.clone();
-            open_hollows(&mut after, &around, &graph, |_| false);
+            open_hollows(&mut after, &around, &graph, |_| false, |_| false);
             assert_eq!(after, before);
         }
     }

@@ -63,7 +63,7 @@ mod zoom;
 pub use asking::{Witness, auto_asking, doubtful, mends, or_shipped};
 pub use auto::{Auto, Guides, Partition, auto, auto_with};
 pub use components::Components;
-pub use confidence::{CellEvidence, Grade, Verdict};
+pub use confidence::{CellEvidence, Grade, Unfound, Verdict};
 pub use distance::distance_um;
 pub use edits::{EditProblem, Edited, apply_edits};
 pub use error::{Result, SegmentError};

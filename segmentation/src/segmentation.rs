@@ -4,7 +4,7 @@ use primordia_data::{Labels, Volume};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::confidence::{CellEvidence, Verdict};
+use crate::confidence::{CellEvidence, Unfound, Verdict};
 
 /// The cells of one image.
 #[derive(Clone, Debug)]
@@ -13,9 +13,8 @@ pub struct Segmentation {
     pub labels: Labels,
     /// For each cell, in the order of [`Labels::cells`], what speaks for it; `None` of a method that does not ask.
     pub evidence: Option<Vec<CellEvidence>>,
-    /// The area of faint walls outside of all cells, as a share of it and the area of all faces that pieces of cells
-    /// have; 0 of a method that does not ask.
-    pub faint_walls: f64,
+    /// What tells of cells that were not found; nothing of a method that does not ask.
+    pub unfound: Unfound,
     /// How the grey level that parts cell bodies from membranes was chosen.
     pub threshold: Threshold,
 }
@@ -30,7 +29,7 @@ impl Segmentation {
     /// What to make of the whole.
     pub fn verdict(&self) -> Option<Verdict> {
         let verdict = Verdict::new(self.labels.cells(), &self.confidence()?);
-        Some(verdict.with_faint_walls(self.faint_walls))
+        Some(verdict.with_unfound(self.unfound))
     }
 }
 

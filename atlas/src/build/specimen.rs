@@ -17,7 +17,7 @@ use primordia_features::{
     cell_harmonics, cell_layouts, measure,
 };
 use primordia_registration::{Hints, Profile, Tissue, TissueRegistration, register};
-use primordia_segmentation::{Grade, Unmixing, Verdict};
+use primordia_segmentation::{Grade, Unfound, Unmixing, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::cells::{Finder, Reference, corrected_labels, given_labels, segment_image};
@@ -174,8 +174,8 @@ struct Known {
     confidence: Option<Vec<f32>>,
     /// As [`SpecimenCells::unmixing`].
     unmixing: Option<Unmixing>,
-    /// As [`Segmentation::faint_walls`](primordia_segmentation::Segmentation::faint_walls).
-    faint_walls: f64,
+    /// As that of a [`Segmentation`](primordia_segmentation::Segmentation).
+    unfound: Unfound,
 }
 
 /// Hashes of the files of a specimen.
@@ -259,7 +259,7 @@ impl Known {
         let cells = labels.cells().iter().copied().zip(self.confidence.as_ref()?.iter().copied());
         let (cells, probabilities): (Vec<u32>, Vec<f32>) =
             cells.filter(|cell| !cell.1.is_nan()).unzip();
-        Some(Verdict::new(&cells, &probabilities).with_faint_walls(self.faint_walls))
+        Some(Verdict::new(&cells, &probabilities).with_unfound(self.unfound))
     }
 }
 
@@ -303,7 +303,7 @@ fn corrected_cells(
     let known = Known {
         confidence: known.confidence.map(kept),
         // Who corrected the cells has seen whether any is missing.
-        faint_walls: 0.0,
+        unfound: Unfound::default(),
         ..known
     };
     let depends = format!("{:?} {}", without_paths(experiment, specimen), inputs.all());
@@ -352,11 +352,8 @@ fn find_cells(
     }
     let cells = found.cells;
     write_labels(&path, &cells.labels)?;
-    let known = Known {
-        confidence: cells.confidence(),
-        unmixing: found.unmixing,
-        faint_walls: cells.faint_walls,
-    };
+    let known =
+        Known { confidence: cells.confidence(), unmixing: found.unmixing, unfound: cells.unfound };
     work.store(&key, &known)?;
     Ok(Found { labels: cells.labels, known })
 }
@@ -491,7 +488,8 @@ mod tests {
         let size = VoxelSize::from_um([1.0; 3]).unwrap();
         let labels = Labels::new(Volume::new(Array3::from_elem([1; 3], 1), size).unwrap());
         let grade = |faint_walls| {
-            let known = Known { confidence: Some(vec![1.0]), unmixing: None, faint_walls };
+            let unfound = Unfound { faint_walls, ..Unfound::default() };
+            let known = Known { confidence: Some(vec![1.0]), unmixing: None, unfound };
             known.verdict(&labels).map(|verdict| verdict.grade)
         };
         assert_eq!(grade(0.5), Some(Grade::Look));

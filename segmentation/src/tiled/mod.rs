@@ -18,7 +18,7 @@ use self::sheets::{ScratchSheets, Seen, raw_sheets, seen, sheet_width, with_netw
 use crate::auto::Auto;
 use crate::ceiling::{Bright, Ceiling, Histogram, block_factors, blocks, cube_sides, thin_reach};
 use crate::cells::Cells;
-use crate::confidence::{CellEvidence, Verdict};
+use crate::confidence::{CellEvidence, Unfound, Verdict};
 use crate::error::{Result, SegmentError};
 use crate::finer::finer;
 use crate::hartmann2020::finite_range;
@@ -41,7 +41,7 @@ pub struct TiledSegmentation {
     /// For each cell its number of voxels and the sums of their positions (z, y, x).
     pub moments: Vec<(u64, [u64; 3])>,
     /// As that of a [`Segmentation`](crate::Segmentation).
-    pub faint_walls: f64,
+    pub unfound: Unfound,
 }
 
 impl TiledSegmentation {
@@ -53,7 +53,7 @@ impl TiledSegmentation {
     /// What to make of the whole.
     pub fn verdict(&self) -> Verdict {
         let labels: Vec<u32> = (1..=self.evidence.len() as u32).collect();
-        Verdict::new(&labels, &self.confidence()).with_faint_walls(self.faint_walls)
+        Verdict::new(&labels, &self.confidence()).with_unfound(self.unfound)
     }
 }
 
@@ -128,8 +128,8 @@ impl<T: TiledPixel> Joined<'_, T> {
         regions.rename(&cells.names);
         let has_core = with_cores(&regions, cells.evidence.len(), room)?;
         let (labels, moments) = refine.labels(&regions, &sheets, &has_core, room)?;
-        let Cells { evidence, faint_walls, .. } = cells;
-        Ok(TiledSegmentation { labels, evidence, moments, faint_walls })
+        let Cells { evidence, unfound, .. } = cells;
+        Ok(TiledSegmentation { labels, evidence, moments, unfound })
     }
 }
 
