@@ -1,7 +1,8 @@
 //! What lies open towards the outside of a tissue and looks like a cell all the same.
 //!
-//! **Notches** between cells that stand out of the surface have walls towards these cells, but hardly any towards the outside. Cells
-//! have both: a free surface shows one membrane where a border shows two, which is more than half as bright.
+//! **Notches** between cells that stand out of the surface have walls towards these cells, but hardly any towards the outside: there
+//! is nothing across the opening but the walls at its rim. Cells have walls on all sides: a free surface shows one membrane where a border shows two,
+//! and where it is dim, it is evenly so.
 //!
 //! **Hollows** between a tissue and what lies over it, such as skin, have sheets above and below, but little where they were cut
 //! from the outside and from the next hollow: far weaker
@@ -15,10 +16,10 @@ use crate::merge::{Face, RegionGraph};
 /// This share of the surface of a notch is towards what is no cell: most of it lies between cells,
 const NOTCHED: std::ops::RangeInclusive<f64> = 0.15..=0.5;
 /// where there is less than this evidence, which is less than hardly any cell of phantoms has,
-const MOST_OF_NOTCH: f64 = 0.6;
-/// and less than this share of what there is towards cells,
-const WEAKER: f64 = 0.7;
-/// which is this at least: where walls are seen poorly, a missing one tells nothing.
+const MOST_OF_NOTCH: f64 = 0.4;
+/// which differs from place to place by this standard deviation or more,
+const LEAST_RIM: f64 = 0.15;
+/// and towards cells there is this at least: where walls are seen poorly, a missing one tells nothing.
 const LEAST_TO_CELLS: f64 = 0.7;
 
 /// Around hollows there is less than this share of the evidence that usually is around cells,
@@ -79,11 +80,10 @@ impl Surface {
     }
 
     fn is_notch(&self) -> bool {
-        let (open, to_cells) = (self.open.mean(), self.to_cells.mean());
         NOTCHED.contains(&self.share_open())
-            && open < MOST_OF_NOTCH
-            && open < WEAKER * to_cells
-            && to_cells >= LEAST_TO_CELLS
+            && self.open.mean() < MOST_OF_NOTCH
+            && self.open.deviation() >= LEAST_RIM
+            && self.to_cells.mean() >= LEAST_TO_CELLS
     }
 
     /// Whether it looks like that of a hollow, if there is little evidence on it.
@@ -177,9 +177,12 @@ mod tests {
 
     #[test]
     fn a_notch_has_walls_towards_cells_and_hardly_any_towards_the_outside() {
-        let opening = |evidence: f64| Face::new(40.0 * evidence, 40.0);
+        // A quarter of it is the rim, with twice as much evidence.
+        let opening =
+            |evidence: f64| Face::new(20.0 * evidence, 10.0).with(Face::new(20.0 * evidence, 30.0));
         assert!(lies_open(0.8, opening(0.3), 0.95));
         assert!(!lies_open(0.9, opening(0.7), 0.95), "a free surface");
+        assert!(!lies_open(0.8, Face::new(12.0, 40.0), 0.95), "an evenly dim one");
         assert!(!lies_open(0.8, opening(0.3), 0.6), "walls are seen poorly");
         assert!(!lies_open(0.9, Face::new(0.0, 10.0), 0.95), "a gap in a wall");
         assert!(
