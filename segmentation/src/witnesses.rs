@@ -129,10 +129,10 @@ fn seen<T: Copy + Into<f32> + Sync>(
     network: &Boundary,
 ) -> Result<Volume<f32>> {
     let shape = image.grid().0;
+    let light = Light::new(&Volume::new(image.block(&whole(shape))?, zoom.voxel_size())?)?;
     let mut seen = Volume::new(Array3::zeros(shape), zoom.voxel_size())?;
-    let light = |shown| Light::new(&Volume::new(image.block(&whole(shape))?, shown)?);
     let read = |block: &Block| image.block(block);
-    network.add_probability((shape, zoom.voxel_size()), light, read, |block, answer| {
+    network.add_probability((shape, zoom.voxel_size()), &light, read, |block, answer| {
         add_to(&mut seen, block, &answer);
         Ok(())
     })?;

@@ -44,8 +44,6 @@ use weights::Tensors;
 
 /// Voxels are merged for the network up to this length.
 const WORKING_UM: f64 = 0.42;
-/// Sizes in which an image is shown to the network, in its own size: where light is dim it errs differently in each.
-const SHOWN_TIMES: [f64; 2] = [1.0, 0.8];
 
 /// A network that tells how probable a boundary between cells, or between a cell and the outside, is at every voxel.
 #[derive(Clone, Debug)]
@@ -95,11 +93,11 @@ impl Boundary {
     /// # Errors
     /// [`crate::SegmentError::Network`] if memory runs out.
     pub fn probability(&self, image: &Volume<f32>) -> Result<Volume<f32>> {
-        let (shape, voxel_size) = (image.shape(), image.voxel_size());
+        let light = Light::new(image)?;
         let mut sum = image.map(|_| 0.0);
         self.add_probability(
-            (shape, voxel_size),
-            |shown| Light::new(&Volume::new(image.voxels().clone(), shown)?),
+            (image.shape(), image.voxel_size()),
+            &light,
             |[z, y, x]| {
                 let part = image.voxels().slice(s![z.clone(), y.clone(), x.clone()]);
                 Ok(part.as_standard_layout().into_owned())
@@ -112,33 +110,21 @@ impl Boundary {
         Ok(sum)
     }
 
-    /// As [`Boundary::probability`], in bounded memory: `light` tells what light there is in the image if its voxels are shown in some size,
-    /// `read` gives blocks of the image, `add` takes what a block adds to the probabilities.
+    /// As [`Boundary::probability`], in bounded memory: `read` gives blocks of the image, `add` takes what a block adds to
+    /// the probabilities.
     pub(crate) fn add_probability(
         &self,
-        (shape, voxel_size): ([usize; 3], VoxelSize),
-        light: impl Fn(VoxelSize) -> Result<Light>,
+        grid: ([usize; 3], VoxelSize),
+        light: &Light,
         read: impl Fn(&Block) -> Result<Array3<f32>>,
-        mut add: impl FnMut(&Block, Array3<f32>) -> Result<()>,
+        add: impl FnMut(&Block, Array3<f32>) -> Result<()>,
     ) -> Result<()> {
-        for shown in shown_sizes(voxel_size)? {
-            let light = light(shown)?;
-            let standardised = |block: &Block| {
-                let mut part = read(block)?;
-                light.standardise(&mut part, block.clone().map(|range| range.start));
-                Ok(part)
-            };
-            predict::probabilities(
-                &self.net,
-                (shape, shown),
-                standardised,
-                |block, mut answer| {
-                    answer.mapv_inplace(|p| p / SHOWN_TIMES.len() as f32);
-                    add(block, answer)
-                },
-            )?;
-        }
-        Ok(())
+        let standardised = |block: &Block| {
+            let mut part = read(block)?;
+            light.standardise(&mut part, block.clone().map(|range| range.start));
+            Ok(part)
+        };
+        predict::probabilities(&self.net, grid, standardised, add)
     }
 
     /// The [`Boundary::probability`] as a share of what is usual nearby, as that of sheets: 1 is a usual boundary, where
@@ -149,15 +135,6 @@ impl Boundary {
     pub fn evidence(&self, image: &Volume<f32>) -> Result<Volume<f32>> {
         evidence::evened(self.probability(image)?)
     }
-}
-
-/// The sizes in which voxels are shown to the network.
-fn shown_sizes(voxel_size: VoxelSize) -> Result<[VoxelSize; SHOWN_TIMES.len()]> {
-    let mut sizes = [voxel_size; SHOWN_TIMES.len()];
-    for (size, times) in sizes.iter_mut().zip(SHOWN_TIMES) {
-        *size = VoxelSize::from_um(voxel_size.um().map(|um| um * times))?;
-    }
-    Ok(sizes)
 }
 
 /// Adds to the voxels in a block.

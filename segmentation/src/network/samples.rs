@@ -15,7 +15,7 @@ use super::phantoms::Scene;
 use super::predict::input;
 use super::target::boundaries;
 use super::unet::{INPUTS, Steps};
-use super::{shown_sizes, working_grid};
+use super::working_grid;
 use crate::block::whole;
 use crate::error::{Result, SegmentError};
 use crate::resample::{middles, shrink};
@@ -34,16 +34,9 @@ const VALIDATION: u64 = 1 << 40;
 /// An image of which all or some is known, to learn from.
 #[derive(Clone, Debug)]
 pub struct Labelled {
-    /// In each size in which the network will see it.
-    shown: Vec<Shown>,
-    known: Option<Known>,
-}
-
-/// An image and what is to be learned from it, on one grid.
-#[derive(Clone, Debug)]
-struct Shown {
     image: Volume<f32>,
     target: Volume<f32>,
+    known: Option<Known>,
 }
 
 /// The part of an image that is known.
@@ -65,11 +58,12 @@ impl Labelled {
     /// [`SegmentError::Data`] if they do not share a grid, [`SegmentError::NoTruth`] if there is no cell,
     /// [`SegmentError::NotFinite`] or [`SegmentError::Constant`] if the image cannot be learned from.
     pub fn new(membrane: &Volume<f32>, labels: &Labels) -> Result<Self> {
-        let (images, factors) = seen(membrane, labels.volume())?;
+        let (image, factors) = seen(membrane, labels.volume())?;
         if labels.n_cells() == 0 {
             return Err(SegmentError::NoTruth);
         }
-        Ok(Self { shown: with_boundaries(images, labels.volume(), factors), known: None })
+        let target = boundaries(&middles(labels.volume(), &image, factors));
+        Ok(Self { image, target, known: None })
     }
 
     /// [`Labelled::new`] of labels that leave open what is where they are `unlabelled` (0, say): nothing is learned there.
@@ -77,11 +71,11 @@ impl Labelled {
     /// # Errors
     /// Those of [`Labelled::new`]; [`SegmentError::NoTruth`] too if no voxel has another label.
     pub fn partly(membrane: &Volume<f32>, labels: &Labels, unlabelled: u32) -> Result<Self> {
-        let (images, factors) = seen(membrane, labels.volume())?;
-        let mask = middles(labels.volume(), &images[0], factors);
-        let known = Known::new(mask.map(|&label| f32::from(u8::from(label != unlabelled))));
+        let (image, factors) = seen(membrane, labels.volume())?;
+        let labels = middles(labels.volume(), &image, factors);
+        let known = Known::new(labels.map(|&label| f32::from(u8::from(label != unlabelled))));
         let known = known.ok_or(SegmentError::NoTruth)?;
-        Ok(Self { shown: with_boundaries(images, labels.volume(), factors), known: Some(known) })
+        Ok(Self { image, target: boundaries(&labels), known: Some(known) })
     }
 
     /// From a membrane channel and scribbles on it: 1 is a boundary, 2 the inside of a cell (or the outside), and of what
@@ -92,7 +86,7 @@ impl Labelled {
     /// [`SegmentError::NoScribbles`] if all are 0, [`SegmentError::NotFinite`] or [`SegmentError::Constant`] if the image
     /// cannot be learned from.
     pub fn scribbled(membrane: &Volume<f32>, scribbles: &Volume<u32>) -> Result<Self> {
-        let (images, factors) = seen(membrane, scribbles)?;
+        let (image, factors) = seen(membrane, scribbles)?;
         if let Some(&value) = scribbles.as_slice().iter().find(|value| **value > INSIDE) {
             return Err(SegmentError::NotScribbles { value });
         }
@@ -108,23 +102,21 @@ impl Labelled {
             *boundary /= both.max(f32::MIN_POSITIVE);
         }
         let known = Known::new(mask).ok_or(SegmentError::NoScribbles)?;
-        let shown = images.into_iter().map(|image| Shown { image, target: target.clone() });
-        Ok(Self { shown: shown.collect(), known: Some(known) })
+        Ok(Self { image, target, known: Some(known) })
     }
 
     /// A random part, in which something is known.
     fn crop(&self, sides: [usize; 3], rng: &mut ChaCha8Rng) -> Result<Crop> {
-        let Shown { image, target } = &self.shown[rng.random_range(0..self.shown.len())];
-        let Some(known) = &self.known else { return crop(image, target, sides, rng) };
+        let Some(known) = &self.known else { return crop(&self.image, &self.target, sides, rng) };
         let place = known.places[rng.random_range(0..known.places.len())];
-        let shape = image.shape();
+        let shape = self.image.shape();
         let from = [0, 1, 2].map(|axis| {
             let last = shape[axis].saturating_sub(sides[axis]);
             let first = (place[axis] + 1).saturating_sub(sides[axis]);
             rng.random_range(first..=place[axis].min(last))
         });
         let turn = Turn::new(from, sides, rng);
-        turn.crop(image, target, Some(&known.mask), rng)
+        turn.crop(&self.image, &self.target, Some(&known.mask), rng)
     }
 }
 
@@ -137,34 +129,16 @@ impl Known {
     }
 }
 
-/// What the network sees of an image on whose grid something else is, in each size in which it is shown, and how many voxels (z, y, x) became
-/// one.
-fn seen<T>(
-    membrane: &Volume<f32>,
-    on_its_grid: &Volume<T>,
-) -> Result<(Vec<Volume<f32>>, [usize; 3])> {
+/// What the network sees of an image on whose grid something else is, in voxels as large as they are shown to it, and how many
+/// voxels (z, y, x) became one.
+fn seen<T>(membrane: &Volume<f32>, on_its_grid: &Volume<T>) -> Result<(Volume<f32>, [usize; 3])> {
     crate::hartmann2020::finite_range(membrane)?;
     membrane.check_same_grid(on_its_grid)?;
     let factors = working_grid(membrane);
     let image = Shrunken::new(membrane, factors)?;
     let (shape, voxel_size) = image.grid();
-    let voxels = image.block(&whole(shape))?;
-    let near = Zoom::near(voxel_size)?.voxel_size();
-    let shown = shown_sizes(near)?.map(|size| standardised(&Volume::new(voxels.clone(), size)?));
-    Ok((shown.into_iter().collect::<Result<_>>()?, factors))
-}
-
-/// Images, and the boundaries of the cells in them, which are known on a grid of which blocks of `factors` voxels became one.
-fn with_boundaries(
-    images: Vec<Volume<f32>>,
-    labels: &Volume<u32>,
-    factors: [usize; 3],
-) -> Vec<Shown> {
-    let shown = images.into_iter().map(|image| {
-        let target = boundaries(&middles(labels, &image, factors));
-        Shown { image, target }
-    });
-    shown.collect()
+    let shown = Zoom::near(voxel_size)?.voxel_size();
+    Ok((standardised(&Volume::new(image.block(&whole(shape))?, shown)?)?, factors))
 }
 
 /// A picture and what is to be learned from it, on one grid.
@@ -392,8 +366,7 @@ mod tests {
         let labelled = Labelled::scribbled(&image(), &scribbles).unwrap();
         let known = labelled.known.as_ref().unwrap();
         assert_eq!(known.places, [[1, 5, 5], [1, 5, 7], [3, 10, 1]]);
-        let targets =
-            [[1, 5, 5], [1, 5, 7], [3, 10, 1]].map(|at| labelled.shown[0].target.voxels()[at]);
+        let targets = [[1, 5, 5], [1, 5, 7], [3, 10, 1]].map(|at| labelled.target.voxels()[at]);
         assert_eq!(targets, [1.0, 0.0, 0.5], "the mean of what is known");
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for _ in 0..40 {
@@ -426,9 +399,7 @@ mod tests {
         let labels = Labels::new(labels);
         let partly = Labelled::partly(&image(), &labels, 0).unwrap();
         let whole = Labelled::new(&image(), &labels).unwrap();
-        for (partly, whole) in partly.shown.iter().zip(&whole.shown) {
-            assert_eq!(partly.target, whole.target, "the boundary of a cell is known");
-        }
+        assert_eq!(partly.target, whole.target, "the boundary of a cell is known");
         let known = partly.known.unwrap();
         assert_eq!(known.places.len(), 4 * 4 * 4);
         assert!(known.places.iter().all(|at| (4..8).contains(&at[1]) && (4..8).contains(&at[2])));

@@ -166,9 +166,10 @@ pub(super) fn seen(
     room.check(NETWORK_BYTES)?;
     let (shape, size) = (image.shape(), zoom.voxel_size());
     let probability = room.scratch.volume::<f32>(shape, size)?;
+    let light = light_of(image, size, room)?;
     network.add_probability(
         (shape, size),
-        |shown| light_of(image, shown, room),
+        &light,
         |block| Ok(image.read(block)?.into_voxels()),
         |block, answer| {
             let mut sum = probability.read(block)?;
