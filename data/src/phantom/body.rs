@@ -235,6 +235,11 @@ impl Body {
         let points = self.surface_points();
         points.iter().map(|point| Point3::from(self.bent(point) - self.origin)).collect()
     }
+
+    /// The places at rest of points on the surface.
+    pub(super) fn surface_at_rest(&self) -> Vec<Point3<f64>> {
+        self.surface_points().iter().map(|point| self.at_rest(point)).collect()
+    }
 }
 
 /// 1 along the tissue, 0 at its ends, below 0 beyond: 1 − |m|⁵ towards the tip and 1 − |m|⁹

@@ -1,7 +1,10 @@
 //! Where the cells of a tissue are at rest: a relaxed Voronoi tessellation.
 
+use std::collections::BTreeSet;
+
 use nalgebra::{Point3, Vector3};
 use rand::Rng;
+use rand::seq::IteratorRandom;
 
 use super::TissueParams;
 use super::body::Body;
@@ -50,6 +53,31 @@ pub(super) fn seeds_at_rest(
     // Cells are numbered from the tip to the tail.
     seeds.sort_by(|a, b| b.x.total_cmp(&a.x));
     Ok(seeds)
+}
+
+/// The seeds of cells, in their order, and how many they are; after them those of a `share` of the cells at the surface, which are
+/// missing.
+pub(super) fn missing_last(
+    mut seeds: Vec<Point3<f64>>,
+    body: &Body,
+    share: f64,
+    seed: u64,
+) -> (Vec<Point3<f64>>, usize) {
+    if share == 0.0 {
+        let n_cells = seeds.len();
+        return (seeds, n_cells);
+    }
+    let surface: BTreeSet<usize> =
+        body.surface_at_rest().iter().map(|place| nearest(place, &seeds)).collect();
+    let n_missing = (share * surface.len() as f64) as usize;
+    let mut rng = stream(seed, Purpose::Notches, 0);
+    let mut missing = surface.into_iter().choose_multiple(&mut rng, n_missing);
+    // From the last on, so that the others stay where they are.
+    missing.sort_unstable_by(|a, b| b.cmp(a));
+    let missing: Vec<Point3<f64>> = missing.into_iter().map(|at| seeds.remove(at)).collect();
+    let n_cells = seeds.len();
+    seeds.extend(missing);
+    (seeds, n_cells)
 }
 
 /// Fewer of `places` towards the tip, so that fewer, larger cells stand there.

@@ -74,6 +74,9 @@ pub struct TissueParams {
     /// How much more densely cells stand in some places than in others: the standard deviation of the logarithm of
     /// their number per volume, 0 (as good as even, as in the living primordium) to 1.
     pub crowding: f64,
+    /// The share of the cells at the surface that are missing, 0 (none, as in the living primordium) to 0.9: the outside
+    /// reaches into their places, so that the surface has notches and single cells stand out of it.
+    pub notches: f64,
 }
 
 impl Default for TissueParams {
@@ -88,6 +91,7 @@ impl Default for TissueParams {
             rosette_radius_um: 5.0,
             waviness_um: 0.3,
             crowding: 0.0,
+            notches: 0.0,
         }
     }
 }
@@ -107,6 +111,7 @@ impl TissueParams {
         within("constriction", self.constriction, 0.0..=3.0, "from 0 to 3")?;
         within("waviness_um", self.waviness_um, 0.0..=0.8, "from 0 to 0.8")?;
         within("crowding", self.crowding, 0.0..=1.0, "from 0 to 1")?;
+        within("notches", self.notches, 0.0..=0.9, "from 0 to 0.9")?;
         // Beyond half a circle, or bent more sharply than it is wide, a tissue meets itself.
         let longest = self.scale() * self.length_um.max(2.0 * self.width_um);
         let most = std::f64::consts::PI / longest;
@@ -275,8 +280,10 @@ fn drawn(params: &PhantomParams, seed: u64) -> Result<Drawn> {
     let optics = &params.optics;
     let body = Body::new(&params.tissue, seed);
     let seeds = cells::seeds_at_rest(&body, &params.tissue, seed)?;
+    let (mut seeds, n_cells) = cells::missing_last(seeds, &body, params.tissue.notches, seed);
     let grid = grid_around(&body, params)?;
-    let drawn = render::render(&body, &seeds, grid, optics, seed);
+    let drawn = render::render(&body, &seeds, n_cells, grid, optics, seed);
+    seeds.truncate(n_cells);
     let mut labels = drawn.labels;
     connect::join_pieces(&mut labels);
     let membrane =

@@ -24,6 +24,7 @@ pub(super) enum Purpose {
     Nuclei,
     NucleiNoise,
     Crowding,
+    Notches,
 }
 
 /// The stream of `purpose` at `place`, such as a plane of voxels.

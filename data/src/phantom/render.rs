@@ -43,10 +43,11 @@ pub(super) struct Rendered {
     pub(super) membrane: Array3<f32>,
 }
 
-/// Draws the Voronoi cells of `seeds` (at rest) in `body`.
+/// Draws the Voronoi cells of the first `n_cells` of `seeds` (at rest) in `body`; those of the others are background.
 pub(super) fn render(
     body: &Body,
     seeds: &[Point3<f64>],
+    n_cells: usize,
     grid: Grid,
     optics: &Optics,
     seed: u64,
@@ -60,7 +61,8 @@ pub(super) fn render(
     let lattice = Lattice::new(extent_um, &seeds, sheet.reach_um, fields);
     let skin_normal = grid.to_tissue.inverse().vector(&Vector3::z());
     let scene = Scene {
-        label: Label::new(optics.patchiness, seeds.len(), seed),
+        label: Label::new(optics.patchiness, n_cells, seed),
+        n_cells,
         skin_normal: [skin_normal.x as f32, skin_normal.y as f32, skin_normal.z as f32],
         skin_brightness: optics.skin.map_or(0.0, |skin| skin.brightness as f32),
         seeds,
@@ -122,7 +124,9 @@ fn fields_of(
 const SKIN_WAVES_UM: f64 = 0.3;
 
 struct Scene {
+    /// First those of cells, then those of background.
     seeds: Vec<[f32; 3]>,
+    n_cells: usize,
     sheet: Sheet,
     label: Label,
     skin_normal: [f32; 3],
@@ -150,7 +154,12 @@ impl Scene {
         if place.fields[SURFACE] > 0.0 {
             return (0, outer);
         }
-        (own as u32 + 1, self.borders(&place, candidates, own, own_square).max(outer))
+        (self.label_of(own) as u32, self.borders(&place, candidates, own, own_square).max(outer))
+    }
+
+    /// 0 is background.
+    fn label_of(&self, seed: usize) -> usize {
+        if seed < self.n_cells { seed + 1 } else { 0 }
     }
 
     fn nearest(&self, place: &Place, candidates: &[u32]) -> (usize, f32) {
@@ -164,7 +173,7 @@ impl Scene {
         best
     }
 
-    /// The brightest border between cell `own` and another.
+    /// The brightest border between cell `own` and another; a border on background is a free surface.
     ///
     /// The border lies where the squared distances to the two seeds are equal; their difference
     /// over its slope in the image is the distance to it, to first order.
@@ -174,6 +183,10 @@ impl Scene {
         let (at_rest, seed) = (place.at_rest(), self.seeds[own]);
         let mut brightest = 0.0_f32;
         for other in candidates.iter().map(|&other| other as usize) {
+            let sides = [own, other].map(|seed| self.label_of(seed));
+            if sides == [0, 0] {
+                continue;
+            }
             let between = std::array::from_fn(|axis| seed[axis] - self.seeds[other][axis]);
             let difference = square(at_rest, self.seeds[other]) - own_square;
             let limit = 2.0 * STEEPEST * self.sheet.reach_um;
@@ -186,21 +199,26 @@ impl Scene {
             let (normal, steepness) = unit(slope);
             let sheet = self.sheet.at(difference / steepness, normal);
             if sheet > brightest {
-                let label = self.label.at(place.fields[STRENGTH], own + 1, other + 1);
-                brightest = brightest.max(sheet * label);
+                let label = self.label.at(place.fields[STRENGTH], sides[0], sides[1]);
+                let share = if sides.contains(&0) { SURFACE_BRIGHTNESS } else { 1.0 };
+                brightest = brightest.max(share * sheet * label);
             }
         }
         brightest
     }
 
-    /// The free surface of cell `own`.
+    /// The free surface of cell `own`; background has none.
     fn surface(&self, place: &Place, own: usize) -> f32 {
+        let own = self.label_of(own);
+        if own == 0 {
+            return 0.0;
+        }
         let (normal, steepness) = unit(place.slopes.map(|slope| slope[SURFACE]));
         let sheet = self.sheet.at(place.fields[SURFACE] / steepness, normal);
         if sheet == 0.0 {
             return 0.0;
         }
-        SURFACE_BRIGHTNESS * sheet * self.label.at(place.fields[STRENGTH], own + 1, 0)
+        SURFACE_BRIGHTNESS * sheet * self.label.at(place.fields[STRENGTH], own, 0)
     }
 }
 

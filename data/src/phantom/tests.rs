@@ -399,3 +399,80 @@ fn cells_of_crowded_tissues_differ_more_in_volume() {
     assert!((0.2..0.4).contains(&even), "{even}");
     assert!(crowded > 1.5 * even, "{crowded}, even {even}");
 }
+
+/// A tissue with evenly labelled membranes, first whole, then with notches: membranes and labels.
+fn whole_and_notched() -> [(Volume<u16>, Volume<u32>); 2] {
+    [0.0, 0.5].map(|notches| {
+        let mut params = quick();
+        params.tissue.notches = notches;
+        params.optics.patchiness = 0.0;
+        let (membrane, labels) = membranes(&params, 1).unwrap();
+        (membrane, labels.into_volume())
+    })
+}
+
+#[test]
+fn notches_are_whole_cells_of_the_surface_and_the_other_cells_stay() {
+    /// Slivers that hung on a missing cell go to another.
+    const WHOLE: f64 = 0.95;
+    let [(_, whole), (_, notched)] = whole_and_notched();
+    let mut counts = BTreeMap::<u32, BTreeMap<u32, f64>>::new();
+    for (&before, &after) in whole.as_slice().iter().zip(notched.as_slice()) {
+        *counts.entry(before).or_default().entry(after).or_default() += 1.0;
+    }
+    let mut n_missing = 0;
+    for (cell, after) in counts.iter().filter(|(cell, _)| **cell > 0) {
+        let (most, count) = after.iter().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
+        let share = count / after.values().sum::<f64>();
+        assert!(share > WHOLE, "{share} of cell {cell} is {most}");
+        n_missing += usize::from(*most == 0);
+    }
+    let n_cells = |labels: &Volume<u32>| labels.as_slice().iter().max().map_or(0, |&n| n as usize);
+    // All but a few cells of so thin a tissue are at its surface; half of these are missing.
+    assert!((40..=56).contains(&n_missing), "{n_missing}");
+    assert_eq!(n_cells(&notched) + n_missing, n_cells(&whole));
+}
+
+#[test]
+fn in_notches_there_is_no_membrane_but_the_free_surface_of_cells() {
+    /// How far around a voxel (z, y, x) is looked: farther than membranes are blurred.
+    const AROUND: [usize; 3] = [1, 3, 3];
+    let [(before, whole), (after, notched)] = whole_and_notched();
+    let shape = whole.shape();
+    let around = |at: [usize; 3]| {
+        let ranges = [0, 1, 2].map(|axis| {
+            at[axis].saturating_sub(AROUND[axis])..(at[axis] + AROUND[axis] + 1).min(shape[axis])
+        });
+        let [z, y, x] = ranges;
+        z.flat_map(move |z| {
+            let x = x.clone();
+            y.clone().flat_map(move |y| x.clone().map(move |x| [z, y, x]))
+        })
+    };
+    let (mut empty, mut faces) = (Vec::new(), Vec::new());
+    for ((z, y, x), &kept) in notched.voxels().indexed_iter() {
+        let inside = whole.voxels()[[z, y, x]] > 0;
+        let is_empty = |at: [usize; 3]| notched.voxels()[at] == 0;
+        if inside && kept == 0 && around([z, y, x]).all(is_empty) {
+            empty.push(f64::from(after.voxels()[[z, y, x]]));
+        }
+        // A face upright in the image between a cell that is left and one that is missing, far from other cells.
+        let next = [z, y, (x + 1).min(shape[2] - 1)];
+        let of_face = |at: [usize; 3]| {
+            let cells = [whole.voxels()[[z, y, x]], whole.voxels()[next]];
+            cells.contains(&whole.voxels()[at])
+        };
+        if kept > 0 && is_empty(next) && whole.voxels()[next] > 0 && around([z, y, x]).all(of_face)
+        {
+            let counts = |image: &Volume<u16>| f64::from(image.voxels()[[z, y, x]]);
+            faces.push([counts(&before), counts(&after)]);
+        }
+    }
+    let background = Optics::clean(before.voxel_size()).background_counts;
+    assert!(empty.len() > 100 && faces.len() > 100, "{} and {}", empty.len(), faces.len());
+    assert_relative_eq!(mean(empty.iter().copied()), background, epsilon = 0.5);
+    let [border, surface] =
+        [0, 1].map(|image| mean(faces.iter().map(|face| face[image])) - background);
+    // One membrane where there were two, and brighter than half all the same.
+    assert_relative_eq!(surface / border, 0.7, epsilon = 0.03);
+}
