@@ -29,6 +29,8 @@ const BENT_PER_UM: f64 = 0.015;
 const SMALL: f64 = 0.6;
 /// How much the volumes of cells differ where a part of a tissue is shown.
 const CROWDING: f64 = 0.5;
+/// The share of cells at the surface that are missing where a tissue has notches.
+const NOTCHES: f64 = 0.3;
 /// Cells of which less is shown count as none, in µm³.
 const LEAST_SHOWN_UM3: f64 = 2.5;
 type Preset = (&'static str, fn(VoxelSize) -> Optics);
@@ -101,6 +103,7 @@ struct Scene {
     cell_width: f64,
     /// Whether only the middle of a crowded tissue is shown: the border of the image cuts most cells.
     is_part: bool,
+    has_notches: bool,
 }
 
 impl Scene {
@@ -113,6 +116,7 @@ impl Scene {
             curvature_per_um: None,
             cell_width: 1.0,
             is_part: false,
+            has_notches: false,
         }
     }
 
@@ -131,6 +135,7 @@ impl Scene {
         }
         tissue.curvature_per_um /= self.cell_width;
         tissue.crowding = if self.is_part { CROWDING } else { tissue.crowding };
+        tissue.notches = if self.has_notches { NOTCHES } else { tissue.notches };
         params
     }
 
@@ -172,7 +177,7 @@ fn cells_shown(truth: Volume<u32>) -> Labels {
 }
 
 /// All microscopes at all voxel sizes; then skin above the tissue, tissues that are much bent, small cells, and the finest and the
-/// coarsest voxels; then parts of tissues.
+/// coarsest voxels; then parts of tissues, and tissues with notches.
 fn scenes() -> Vec<Scene> {
     let usual = OPTICS.into_iter().flat_map(|preset| VOXELS_UM.map(|um| Scene::new(preset, um)));
     let mut scenes: Vec<Scene> = usual.collect();
@@ -192,6 +197,11 @@ fn scenes() -> Vec<Scene> {
     scenes.extend(OPTICS.map(|(name, optics)| Scene {
         name: format!("{name}, part"),
         is_part: true,
+        ..Scene::new((name, optics), VOXELS_UM[1])
+    }));
+    scenes.extend(OPTICS.map(|(name, optics)| Scene {
+        name: format!("{name}, notches"),
+        has_notches: true,
         ..Scene::new((name, optics), VOXELS_UM[1])
     }));
     scenes
