@@ -1,7 +1,7 @@
 //! Tissues to learn from: phantoms of any size and shape, pictured by microscopes of any kind.
 //!
 //! A [`Scene`] is a phantom under an ideal microscope, on the grid on which the network works. A picture of it adds
-//! what real microscopes add; one scene is pictured many times.
+//! what real microscopes add.
 
 use nalgebra::{Point3, Vector3};
 use primordia_data::phantom::{self, Optics, PhantomParams, Pose, Skin};

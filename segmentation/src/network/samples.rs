@@ -24,10 +24,8 @@ use crate::zoom::Zoom;
 
 /// Pictures that are in use at a time, each of another scene.
 const IN_USE: u64 = 8;
-/// Steps after which one picture is replaced.
-const STEPS_PER_PICTURE: u64 = 3;
-/// Pictures of a scene.
-const PICTURES_PER_SCENE: u64 = 8;
+/// Steps after which one picture is replaced. Scenes cost time, but what comes back too often is learned by heart.
+const STEPS_PER_PICTURE: u64 = 2;
 /// Pictures that only validation sees begin at this number.
 const VALIDATION: u64 = 1 << 40;
 
@@ -144,7 +142,7 @@ fn seen<T>(membrane: &Volume<f32>, on_its_grid: &Volume<T>) -> Result<(Volume<f3
 /// A picture and what is to be learned from it, on one grid.
 struct Example {
     image: Volume<f32>,
-    scene: Arc<Scene>,
+    scene: Scene,
 }
 
 /// A part of a picture, as tensors `[1, z, channels, y, x]`.
@@ -161,20 +159,19 @@ pub(crate) struct Samples {
     seed: u64,
     sides: [usize; 3],
     labelled: Vec<Labelled>,
-    scenes: BTreeMap<u64, Arc<Scene>>,
     examples: BTreeMap<u64, Arc<Example>>,
 }
 
 impl Samples {
     /// Crops of `sides` voxels (z, y, x) of phantoms, and as many of `labelled` images if there are any.
     pub(crate) fn new(seed: u64, sides: [usize; 3], labelled: Vec<Labelled>) -> Self {
-        Self { seed, sides, labelled, scenes: BTreeMap::new(), examples: BTreeMap::new() }
+        Self { seed, sides, labelled, examples: BTreeMap::new() }
     }
 
     /// The crops of a step.
     pub(crate) fn batch(&mut self, step: u64, n_crops: usize) -> Result<Vec<Crop>> {
         let first = step / STEPS_PER_PICTURE;
-        self.forget_before(first);
+        self.examples.retain(|&picture, _| picture >= first);
         let mut rng = stream(self.seed, Purpose::Crops, step);
         (0..n_crops as u64)
             .map(|n| {
@@ -202,41 +199,20 @@ impl Samples {
             .collect()
     }
 
-    /// Forgets pictures and scenes that no step from `first` on needs soon.
-    fn forget_before(&mut self, first: u64) {
-        self.examples.retain(|&picture, _| picture >= first);
-        let soon: Vec<u64> = (first..first + IN_USE).map(scene_of).collect();
-        self.scenes.retain(|scene, _| soon.contains(scene));
-    }
-
     fn example(&mut self, picture: u64) -> Result<Arc<Example>> {
         if let Some(example) = self.examples.get(&picture) {
             return Ok(Arc::clone(example));
         }
-        let scene = self.scene(scene_of(picture))?;
+        let scene = Scene::new(self.seed, picture)?;
         let image = standardised(&scene.picture(self.seed, picture)?)?;
         let example = Arc::new(Example { image, scene });
         self.examples.insert(picture, Arc::clone(&example));
         Ok(example)
     }
-
-    fn scene(&mut self, scene: u64) -> Result<Arc<Scene>> {
-        if let Some(scene) = self.scenes.get(&scene) {
-            return Ok(Arc::clone(scene));
-        }
-        let new = Arc::new(Scene::new(self.seed, scene)?);
-        self.scenes.insert(scene, Arc::clone(&new));
-        Ok(new)
-    }
 }
 
 /// Scenes that only validation sees begin at this number.
 const SEEDS_FOR_VALIDATION: u64 = 500_000;
-
-/// The scene of a picture: those in use at a time are all different, and each comes back a few times.
-fn scene_of(picture: u64) -> u64 {
-    picture / (IN_USE * PICTURES_PER_SCENE) * IN_USE + picture % IN_USE
-}
 
 /// Of two random parts the one with more boundary, since around a tissue there is little to learn; beyond the image
 /// both are 0.
