@@ -58,26 +58,20 @@ pub(super) fn seeds_at_rest(
 /// The seeds of cells, in their order, and how many they are; after them those of a `share` of the cells at the surface, which are
 /// missing.
 pub(super) fn missing_last(
-    mut seeds: Vec<Point3<f64>>,
+    seeds: Vec<Point3<f64>>,
     body: &Body,
     share: f64,
     seed: u64,
 ) -> (Vec<Point3<f64>>, usize) {
-    if share == 0.0 {
-        let n_cells = seeds.len();
-        return (seeds, n_cells);
-    }
     let surface: BTreeSet<usize> =
         body.surface_at_rest().iter().map(|place| nearest(place, &seeds)).collect();
     let n_missing = (share * surface.len() as f64) as usize;
     let mut rng = stream(seed, Purpose::Notches, 0);
-    let mut missing = surface.into_iter().choose_multiple(&mut rng, n_missing);
-    // From the last on, so that the others stay where they are.
-    missing.sort_unstable_by(|a, b| b.cmp(a));
-    let missing: Vec<Point3<f64>> = missing.into_iter().map(|at| seeds.remove(at)).collect();
-    let n_cells = seeds.len();
-    seeds.extend(missing);
-    (seeds, n_cells)
+    let missing = surface.into_iter().choose_multiple(&mut rng, n_missing);
+    let seeds = seeds.into_iter().enumerate();
+    let (cells, others): (Vec<_>, Vec<_>) = seeds.partition(|(at, _)| !missing.contains(at));
+    let n_cells = cells.len();
+    (cells.into_iter().chain(others).map(|(_, seed)| seed).collect(), n_cells)
 }
 
 /// Fewer of `places` towards the tip, so that fewer, larger cells stand there.
